@@ -1,0 +1,1 @@
+"""Mechanisms without business words: money, ids, errors, database, events, HTTP."""

@@ -1,0 +1,1 @@
+"""The edge: tokens, limits, routing, aggregation."""

@@ -1,0 +1,1 @@
+"""Intents, attempts, refunds, payouts, connectors and webhooks."""

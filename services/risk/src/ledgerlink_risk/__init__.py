@@ -1,0 +1,1 @@
+"""Rules, signals, decisions and cases."""

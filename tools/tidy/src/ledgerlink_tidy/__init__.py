@@ -1,0 +1,1 @@
+"""House rules as AST checks, each with its test."""
