@@ -1,0 +1,77 @@
+# The only door: a person and the CI call the same targets. `make help` lists them.
+# A setting may follow any target:  make test QUICK=1 · make test ARGS="-k hold" · make demo SIZE=small
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PYTHON_RUN := $(BIN)/python
+LEDGERLINK := $(BIN)/ledgerlink
+WORKERS ?= auto
+ARGS ?=
+QUICK ?=
+UPGRADE ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##@ Run LedgerLink
+.PHONY: bootstrap up down status logs reset doctor demo
+bootstrap: ## make .venv from requirements.lock (does nothing when it is up to date)
+	@tools/bootstrap.sh
+
+up: bootstrap ## start everything: PostgreSQL, Redis, the services and their workers
+	@$(LEDGERLINK) up $(ARGS)
+
+down: bootstrap ## stop everything, keep the data
+	@$(LEDGERLINK) down $(ARGS)
+
+status: bootstrap ## show each process with its health and memory
+	@$(LEDGERLINK) status $(ARGS)
+
+logs: bootstrap ## show the processes' logs (ARGS="wallet" for one)
+	@$(LEDGERLINK) logs $(ARGS)
+
+reset: bootstrap ## stop everything and delete the local data
+	@$(LEDGERLINK) reset $(ARGS)
+
+doctor: bootstrap ## say what on this machine stands in the way
+	@$(LEDGERLINK) doctor $(ARGS)
+
+demo: bootstrap ## replay a month of real card purchases and prove the books (SIZE=small for a quick one)
+	@$(LEDGERLINK) demo $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+##@ Prove it
+.PHONY: test check e2e crash coverage
+test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and the system ones)
+	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist worksteal -q -m "not crash and not e2e$(if $(QUICK), and not system and not slow)" $(ARGS)
+
+coverage: bootstrap ## the tests again, measuring branches
+	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist worksteal -q -m "not crash and not e2e and not system" --cov --cov-report=term $(ARGS)
+
+check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, migrations, lock
+	@$(PYTHON_RUN) tools/check.py $(ARGS)
+
+e2e: bootstrap ## run the Postman collections against the stack (starts it when it is down)
+	@$(PYTHON_RUN) tools/e2e.py $(ARGS)
+
+crash: bootstrap ## kill -9 each process under load, then audit (minutes)
+	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
+
+##@ Keep it
+.PHONY: fix export lock clean
+fix: bootstrap ## format, and mend what ruff can mend
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix .
+
+export: bootstrap ## write docs/reference and .env.example from the code
+	@$(PYTHON_RUN) tools/export.py
+
+lock: ## resolve the dependencies again (UPGRADE=1: take the newest)
+	@test -x $(BIN)/uv || tools/bootstrap.sh
+	@$(PYTHON_RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove caches and node_modules; the environment and the data stay
+	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
