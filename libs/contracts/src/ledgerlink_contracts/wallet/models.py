@@ -1,0 +1,264 @@
+"""The ledger's words on the wire: orders that ask, views that answer.
+
+Amounts are positive integers of minor units; a currency is an ISO 4217 code in upper case (any case is accepted); a
+moment is RFC 3339 with its offset. A *party* names an account: ``wal_…`` (that wallet's account in the posting's
+currency, opened on first use), ``acc_…`` or a code of the chart of accounts (`ledgerlink_contracts.wallet.chart`).
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from ledgerlink_kit.errors import Defect
+from ledgerlink_kit.ids import TypedId
+from ledgerlink_kit.money import AmountMinor, CurrencyCode
+from ledgerlink_kit.pagination import Page
+from ledgerlink_kit.wire import Metadata, RequestModel, ResponseModel, Text
+from pydantic import AwareDatetime, Field
+
+from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, UserId, WalletId
+from ledgerlink_contracts.wallet.chart import CODE_CHARS_MAX, Side
+
+POSTINGS_MAX: Final = 100
+"""Most postings in one transfer."""
+
+Party = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=CODE_CHARS_MAX,
+        pattern=r"^[a-z][A-Za-z0-9_:.\-]*$",
+        description="`wal_…`, `acc_…` or a code of the chart of accounts such as `clearing:sandbox`",
+        examples=["wal_01jd3w9n2qf7h8r0s1t2v3w4x5", "clearing:sandbox", "world"],
+    ),
+]
+TransferKind = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[a-z][a-z0-9_.\-]*$",
+        description="What the transfer is for, in the caller's words",
+        examples=["payment.capture"],
+    ),
+]
+
+
+class PostingOrder(RequestModel):
+    """One amount from a debit account to a credit account."""
+
+    debit: Party
+    credit: Party
+    amount_minor: AmountMinor
+    currency: CurrencyCode
+
+
+class TransferOrder(RequestModel):
+    """Post 1 to 100 postings, all or none.
+
+    Without an ``id`` the Idempotency-Key makes it. With ``on_behalf_of`` every debited wallet must be that user's,
+    else `wallet-not-found`. ``effective_at`` is when it counts in the books; now unless given.
+    """
+
+    id: TransferId | None = None
+    kind: TransferKind
+    postings: Annotated[list[PostingOrder], Field(min_length=1, max_length=POSTINGS_MAX)]
+    on_behalf_of: UserId | None = None
+    reference: Text | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    effective_at: AwareDatetime | None = None
+
+
+class ReversalPart(RequestModel):
+    """How much of one posting (counted from 0) is reversed."""
+
+    posting: Annotated[int, Field(strict=True, ge=0, lt=POSTINGS_MAX)]
+    amount_minor: AmountMinor
+
+
+class ReversalOrder(RequestModel):
+    """Undo a transfer by an equal and opposite one; without ``parts`` all that has not been reversed yet."""
+
+    id: TransferId | None = None
+    kind: TransferKind = "reversal"
+    parts: Annotated[list[ReversalPart], Field(min_length=1, max_length=POSTINGS_MAX)] | None = None
+    reference: Text | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class HoldOrder(RequestModel):
+    """Reserve funds in a wallet. Without ``expires_at`` the hold stays until it is captured or released."""
+
+    id: HoldId | None = None
+    wallet: WalletId
+    amount_minor: AmountMinor
+    currency: CurrencyCode
+    expires_at: AwareDatetime | None = None
+    on_behalf_of: UserId | None = None
+    reference: Text | None = None
+
+
+class CaptureOrder(RequestModel):
+    """Collect all (no ``amount_minor``) or part of a hold to ``credit``; ``id`` is the transfer's.
+
+    ``final`` releases what is left. ``postings`` are posted after the captured amount in the same transfer.
+    """
+
+    id: TransferId | None = None
+    kind: TransferKind = "hold.capture"
+    amount_minor: AmountMinor | None = None
+    credit: Party
+    final: bool = True
+    postings: Annotated[list[PostingOrder], Field(max_length=POSTINGS_MAX - 1)] = Field(default_factory=list)
+    reference: Text | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class WalletOrder(RequestModel):
+    """Open a wallet; ``currency`` is its first account's."""
+
+    currency: CurrencyCode
+    label: Text | None = None
+
+
+class Layer(StrEnum):
+    """Which of an account's columns an entry moved."""
+
+    POSTED = "posted"
+    """Adds to the side's posted column."""
+    PENDING = "pending"
+    """Adds to the side's pending column: a hold placed."""
+    RELEASED = "released"
+    """Takes from the side's pending column: a hold captured, released or expired."""
+
+
+class Standing(StrEnum):
+    """What an account or wallet may be used for."""
+
+    OPEN = "open"
+    FROZEN = "frozen"
+    CLOSED = "closed"
+
+
+class HoldState(StrEnum):
+    """Where a hold stands; all but placed are final."""
+
+    PLACED = "placed"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class BalanceView(ResponseModel):
+    """One account's balances on its normal side, in minor units.
+
+    ``posted_minor`` is what the books say, ``pending_minor`` what holds reserve, ``available_minor`` what may still be
+    spent: posted less pending. Accounts that may overdraw can stand below zero.
+    """
+
+    currency: str
+    posted_minor: int
+    pending_minor: int
+    available_minor: int
+
+
+class EntryView(BalanceView):
+    """One side of a posting on one account, with the resulting balances and account version."""
+
+    account: AccountId
+    party: str
+    side: Side
+    layer: Layer
+    amount_minor: int
+    version: int
+
+
+class PostingView(ResponseModel):
+    """One posting as it was made; parties as `wal_…` or a code."""
+
+    debit: str
+    credit: str
+    amount_minor: int
+    currency: str
+
+
+class TransferView(ResponseModel):
+    """A transfer and what it did. ``recorded_at`` is when it was written."""
+
+    id: TransferId
+    kind: str
+    state: str
+    postings: list[PostingView]
+    entries: list[EntryView]
+    on_behalf_of: UserId | None
+    reference: str | None
+    metadata: dict[str, str]
+    reverses: TransferId | None
+    hold: HoldId | None
+    effective_at: AwareDatetime
+    recorded_at: AwareDatetime
+
+
+class HoldView(ResponseModel):
+    """A hold: ``amount_minor`` was reserved, ``captured_minor`` has been collected, ``remaining_minor`` still waits."""
+
+    id: HoldId
+    wallet: WalletId
+    account: AccountId
+    state: HoldState
+    amount_minor: int
+    captured_minor: int
+    remaining_minor: int
+    currency: str
+    expires_at: AwareDatetime | None
+    on_behalf_of: UserId | None
+    reference: str | None
+    recorded_at: AwareDatetime
+    balance: BalanceView
+    """The wallet's balances in the hold's currency after this step."""
+
+
+class CaptureView(ResponseModel):
+    """A hold after a capture, and the transfer that the capture made."""
+
+    hold: HoldView
+    transfer: TransferView
+
+
+class WalletView(ResponseModel):
+    """What a person sees: one owner's accounts, one balance per currency (the first currency first)."""
+
+    id: WalletId
+    owner: str
+    currency: str
+    label: str | None
+    state: Standing
+    balances: list[BalanceView]
+    opened_at: AwareDatetime
+
+
+class AccountView(BalanceView):
+    """An account of the chart. The four columns only grow (pending ones shrink as holds end)."""
+
+    id: AccountId
+    code: str
+    wallet: WalletId | None
+    normal_side: Side
+    may_overdraw: bool
+    state: Standing
+    debits_posted_minor: int
+    credits_posted_minor: int
+    debits_pending_minor: int
+    credits_pending_minor: int
+    version: int
+    opened_at: AwareDatetime
+
+
+AccountPage = Page[AccountView]
+TransferPage = Page[TransferView]
+
+
+def named(value: TypedId | None) -> str:
+    """Give the wire form of an order's id, which a service must have made before it asks."""
+    if value is None:
+        raise Defect("A service orders under an id that it has made and stored, so that a repeat is a replay.")
+    return str(value)
