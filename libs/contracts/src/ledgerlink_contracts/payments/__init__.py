@@ -1,0 +1,1 @@
+"""What other services know of payments: its events."""
