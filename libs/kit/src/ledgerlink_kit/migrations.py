@@ -1,0 +1,182 @@
+"""Alembic beside each service: how migrations are found, run behind a lock, and compared with the tables.
+
+`upgrade` runs at start, on a synchronous psycopg connection, behind an advisory lock, so that several processes of one
+service may start at once. Lock and statement timeouts keep a migration from freezing the release that still runs.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from alembic import command, context
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy.dialects import postgresql as pg
+
+from ledgerlink_kit.db import sync_url
+from ledgerlink_kit.errors import Defect
+
+if TYPE_CHECKING:
+    from alembic.operations import Operations
+
+NAMING: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+_LOCK_KEY: Final = 0x4C4C_4D49  # "LLMI"
+_LOCK_TIMEOUT: Final = "5s"
+_STATEMENT_TIMEOUT: Final = "5min"
+
+
+def metadata_for_service() -> sa.MetaData:
+    """Give metadata with the house's naming convention for constraints and indexes."""
+    return sa.MetaData(naming_convention=NAMING)
+
+
+def kit_tables(metadata: sa.MetaData) -> None:
+    """Add the kit's own tables (idempotency keys, outbox, relay state, inbox) to a service's metadata."""
+    sa.Table(
+        "idempotency_keys",
+        metadata,
+        sa.Column("caller", sa.Text, primary_key=True),
+        sa.Column("operation", sa.Text, primary_key=True),
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+        sa.Column("fields", pg.JSONB, nullable=False),
+        sa.Column("status", sa.SmallInteger),
+        sa.Column("body", sa.LargeBinary),
+        sa.Column("headers", pg.JSONB),
+        sa.Column("lease_token", sa.Uuid),
+        sa.Column("lease_until", sa.DateTime(timezone=True)),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Index(None, "created_at"),
+    )
+    outbox = sa.Table(
+        "outbox",
+        metadata,
+        sa.Column("seq", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        sa.Column("id", sa.Uuid, nullable=False, unique=True),
+        sa.Column("aggregate", sa.Text, nullable=False),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("version", sa.SmallInteger, nullable=False),
+        sa.Column("data", pg.JSONB, nullable=False),
+        sa.Column("traceparent", sa.Text, nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True)),
+        sa.Column("published_at", sa.DateTime(timezone=True)),
+    )
+    sa.Index("ix_outbox_unpublished", outbox.c.seq, postgresql_where=outbox.c.published_at.is_(None))
+    sa.Index("ix_outbox_published_at", outbox.c.published_at)
+    sa.Table(
+        "relay_state",
+        metadata,
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("epoch", sa.Text, nullable=False),
+    )
+    sa.Table(
+        "inbox",
+        metadata,
+        sa.Column("event_id", sa.Uuid, primary_key=True),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, sa.CheckConstraint("state IN ('done', 'dead')", name="state"), nullable=False),
+        sa.Column("error", sa.Text),
+        sa.Column("envelope", pg.JSONB),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Index(None, "recorded_at"),
+    )
+
+
+_KIT_TABLES: Final = ("idempotency_keys", "outbox", "relay_state", "inbox")
+
+
+def create_kit_tables(op: "Operations | Any") -> None:
+    """Create the kit's tables; for use in a service's first migration."""
+    metadata = metadata_for_service()
+    kit_tables(metadata)
+    metadata.create_all(op.get_bind()) if not context.is_offline_mode() else _print_tables(op, metadata)
+
+
+def _print_tables(op: "Operations | Any", metadata: sa.MetaData) -> None:
+    for table in metadata.sorted_tables:
+        op.execute(sa.schema.CreateTable(table))
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            op.execute(sa.schema.CreateIndex(index))
+
+
+def drop_kit_tables(op: "Operations | Any") -> None:
+    """Drop the kit's tables; for use in the downgrade of a service's first migration."""
+    for table in reversed(_KIT_TABLES):
+        op.drop_table(table)
+
+
+def locate(package: str) -> Path:
+    """Find the migrations of ``package``: inside an installed wheel, or beside ``src`` in a checkout."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise Defect(f"The package {package} is not installed.")
+    inside = Path(spec.origin).parent / "migrations"
+    beside = Path(spec.origin).parents[2] / "migrations"
+    for folder in (inside, beside):
+        if (folder / "env.py").is_file():
+            return folder
+    raise Defect(f"{package} has no migrations beside it.")
+
+
+def config_for(package: str, database_url: str) -> Config:
+    """Give Alembic's configuration for ``package`` on ``database_url``."""
+    config = Config()
+    config.set_main_option("script_location", str(locate(package)))
+    config.set_main_option("path_separator", "os")
+    config.attributes["database_url"] = database_url
+    return config
+
+
+def upgrade(package: str, database_url: str, revision: str = "head") -> None:
+    """Bring the database of ``package`` to ``revision``; waits for its turn behind the advisory lock."""
+    command.upgrade(config_for(package, database_url), revision)
+
+
+def downgrade(package: str, database_url: str, revision: str) -> None:
+    """Take the database of ``package`` back to ``revision`` (tests and emergencies)."""
+    command.downgrade(config_for(package, database_url), revision)
+
+
+def differences(package: str, database_url: str, metadata: sa.MetaData) -> list[Any]:
+    """List how the migrated database differs from ``metadata``; an empty list is what a test wants."""
+    upgrade(package, database_url)
+    engine = sa.create_engine(sync_url(database_url), poolclass=sa.NullPool)
+    try:
+        with engine.connect() as connection:
+            return list(compare_metadata(MigrationContext.configure(connection), metadata))
+    finally:
+        engine.dispose()
+
+
+def run_env(target_metadata: sa.MetaData) -> None:
+    """Be the body of a service's `env.py`."""
+    config = context.config
+    if context.is_offline_mode():
+        context.configure(dialect_name="postgresql", target_metadata=target_metadata, literal_binds=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    url: str | None = config.attributes.get("database_url")
+    if url is None:
+        raise Defect("Give the database's address in the configuration's `database_url` attribute.")
+    engine = sa.create_engine(sync_url(url), poolclass=sa.NullPool)
+    try:
+        with engine.connect() as connection:
+            # One process migrates, the others wait; the lock ends with the transaction.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+            connection.execute(sa.text(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'"))
+            context.configure(connection=connection, target_metadata=target_metadata, transactional_ddl=True)
+            context.run_migrations()
+            connection.commit()
+    finally:
+        engine.dispose()
