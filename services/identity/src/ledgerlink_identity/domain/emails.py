@@ -1,0 +1,40 @@
+"""What counts as an email address, and when two of them are the same person."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from email_validator import EmailNotValidError, validate_email
+
+from ledgerlink_kit.errors import Kind, Refused
+
+EMAIL_CHARS_MAX: Final = 254
+"""Longest address that can be delivered to (RFC 5321, section 4.5.3.1.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """An address as it was written, and the `key` by which it is unique.
+
+    The key is the case-folded address: providers treat case alike, and two accounts that differ
+    only in case would be a trap for their owner.
+    """
+
+    address: str
+    key: str
+
+
+def parse_email(text: str) -> Email:
+    """Read an address. Raises `Refused` invalid-email.
+
+    Only the grammar is checked, never the domain's mail servers: a lookup would be slow, could
+    fail, and would tell nothing that the verification mail does not tell better. Names under
+    `.test` are allowed, so that tests and demonstrations can use addresses that belong to nobody.
+    """
+    refusal = Refused(Kind.UNPROCESSABLE, "invalid-email", "That is not an email address we could send mail to.")
+    if len(text) > EMAIL_CHARS_MAX:
+        raise refusal
+    try:
+        address = validate_email(text, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError:
+        raise refusal from None
+    return Email(address=address, key=address.casefold())
