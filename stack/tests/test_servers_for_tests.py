@@ -1,13 +1,15 @@
-"""Proves that the test run's own PostgreSQL and Valkey answer, and that they are gone afterwards."""
+"""Proves that the test run's own PostgreSQL and Valkey answer before a test that needs them begins."""
 
 from __future__ import annotations
+
+from urllib.parse import urlsplit
 
 import psycopg
 
 from ledgerlink_stack import redis
 
 
-def test_postgresql_of_the_test_run_answers(test_servers: tuple[str, str]) -> None:
+def test_postgresql_of_the_test_run_answers_and_is_recent_enough(test_servers: tuple[str, str]) -> None:
     with psycopg.connect(test_servers[0]) as connection:
         row = connection.execute("SHOW server_version_num").fetchone()
     assert row is not None
@@ -15,5 +17,7 @@ def test_postgresql_of_the_test_run_answers(test_servers: tuple[str, str]) -> No
 
 
 def test_redis_of_the_test_run_answers(test_servers: tuple[str, str]) -> None:
-    with redis.client(test_servers[1]) as connection:
-        assert connection.ping()
+    address = urlsplit(test_servers[1])
+    assert address.port is not None
+    assert address.password is not None
+    assert redis.answers(address.port, address.password)

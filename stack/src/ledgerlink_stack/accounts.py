@@ -10,7 +10,7 @@ import os
 import pwd
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from ledgerlink_stack.trouble import Trouble
 
@@ -66,7 +66,7 @@ def can_run(command: Sequence[str], account: Account | None) -> bool:
     Trying is the only honest test: mode bits, access lists, read-only and noexec mounts all answer in one go.
     """
     try:
-        done = subprocess.run(  # noqa: S603 - fixed arguments of our own binaries
+        done = subprocess.run(
             command,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -80,7 +80,15 @@ def can_run(command: Sequence[str], account: Account | None) -> bool:
     return done.returncode == 0
 
 
-def identity(account: Account | None) -> dict[str, object]:
+class Identity(TypedDict, total=False):
+    """The keyword arguments of `subprocess` that choose who a process runs as."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def identity(account: Account | None) -> Identity:
     """Return the keyword arguments that make `subprocess` start a process as `account`."""
     if account is None:
         return {}

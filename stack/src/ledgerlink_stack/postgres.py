@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import sql
 
 from ledgerlink_stack.accounts import Account, can_run, give, identity
 from ledgerlink_stack.ports import LOOPBACK
@@ -152,7 +153,7 @@ def create_cluster(
 
 def _run_initdb(command: list[str], data: Path, account: Account | None) -> None:
     """Run initdb and turn its failure into one sentence."""
-    done = subprocess.run(  # noqa: S603 - the wheel's own program with our arguments
+    done = subprocess.run(
         command,
         check=False,
         stdin=subprocess.DEVNULL,
@@ -210,19 +211,51 @@ def new_password() -> str:
     return secrets.token_hex(24)
 
 
+def answers(dsn: str) -> bool:
+    """Say whether the server answers a query now.
+
+    Raises `Trouble` when it refuses the password: waiting would not help, the data belongs to other secrets.
+    """
+    try:
+        with psycopg.connect(dsn, connect_timeout=2, autocommit=True) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.OperationalError as error:
+        if "password authentication failed" in str(error):
+            raise Trouble(
+                "The embedded PostgreSQL does not accept the stored password: its data was made with other secrets.",
+                "Put the secrets.json back that belongs to the data, or run `ledgerlink reset` to start empty.",
+            ) from None
+        return False
+    return True
+
+
 def wait_until_ready(dsn: str, alive: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
     """Return when the server answers a query. Raises `Trouble` when it ended first or `timeout_s` passed."""
     deadline = time.monotonic() + timeout_s
     while alive():
-        try:
-            with psycopg.connect(dsn, connect_timeout=2, autocommit=True) as connection:
-                connection.execute("SELECT 1")
-                return
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise Trouble(
-                    f"PostgreSQL did not answer within {timeout_s:.0f} s.",
-                    "See `ledgerlink logs postgres` for what it is busy with.",
-                ) from None
-            time.sleep(POLL_S)
+        if answers(dsn):
+            return
+        if time.monotonic() > deadline:
+            raise Trouble(
+                f"PostgreSQL did not answer within {timeout_s:.0f} s.",
+                "See `ledgerlink logs postgres` for what it is busy with.",
+            )
+        time.sleep(POLL_S)
     raise Trouble("PostgreSQL ended while starting.", "See `ledgerlink logs postgres` for its reason.")
+
+
+def create_databases(dsn: str, passwords: Mapping[str, str]) -> None:
+    """Give every service named in `passwords` a role and a database of its own, or renew what is there.
+
+    `dsn` is the superuser's. Nobody but the owner may connect to a database: what a service may not read, it cannot
+    come to depend on.
+    """
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for name, password in passwords.items():
+            role = sql.Identifier(name)
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is None:
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(role))

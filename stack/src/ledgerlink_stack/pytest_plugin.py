@@ -71,7 +71,7 @@ class Servers:
         """Start the keeper and wait for its announcement."""
         log = self._folder / "servers.log"
         with log.open("ab") as out:
-            self._keeper = keeper = subprocess.Popen(  # noqa: S603 - our own module
+            self._keeper = keeper = subprocess.Popen(
                 [
                     sys.executable,
                     "-m",

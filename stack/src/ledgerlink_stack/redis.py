@@ -6,14 +6,11 @@ must be harmless; running without persistence keeps us honest about that.
 
 from __future__ import annotations
 
+import socket
 import time
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from typing import TYPE_CHECKING
 
 from ledgerlink_stack.ports import LOOPBACK
 from ledgerlink_stack.trouble import Trouble
@@ -22,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 START_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 2.0
 POLL_S = 0.02
 MEMORY_LIMIT = "256mb"
+WELCOME = b"+OK\r\n+PONG\r\n"
 
 
 def installed_binary() -> Path:
@@ -75,30 +74,32 @@ def url(port: int, password: str) -> str:
     return f"redis://:{password}@{LOOPBACK}:{port}/0"
 
 
-def client(address: str) -> redis.Redis:
-    """Return a client that fails fast and never retries by itself: callers here poll."""
-    return cast(
-        "redis.Redis",
-        redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
-            address, socket_timeout=2, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
-        ),
-    )
+def answers(port: int, password: str) -> bool:
+    """Say whether the server answers PING now; spoken by hand, so that the supervisor stays small in memory."""
+    try:
+        with socket.create_connection((LOOPBACK, port), ANSWER_TIMEOUT_S) as connection:
+            connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+            answer = b""
+            while len(answer) < len(WELCOME):
+                piece = connection.recv(64)
+                if not piece:
+                    return False
+                answer += piece
+            return answer == WELCOME
+    except OSError:
+        return False
 
 
-def wait_until_ready(address: str, alive: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
+def wait_until_ready(port: int, password: str, alive: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
     """Return when the server answers PING. Raises `Trouble` when it ended first or `timeout_s` passed."""
     deadline = time.monotonic() + timeout_s
-    with client(address) as connection:
-        while alive():
-            try:
-                connection.ping()  # pyright: ignore[reportUnknownMemberType]
-            except redis.RedisError:
-                if time.monotonic() > deadline:
-                    raise Trouble(
-                        f"The Redis server did not answer within {timeout_s:.0f} s.",
-                        "See `ledgerlink logs redis` for its reason.",
-                    ) from None
-                time.sleep(POLL_S)
-            else:
-                return
+    while alive():
+        if answers(port, password):
+            return
+        if time.monotonic() > deadline:
+            raise Trouble(
+                f"The Redis server did not answer within {timeout_s:.0f} s.",
+                "See `ledgerlink logs redis` for its reason.",
+            )
+        time.sleep(POLL_S)
     raise Trouble("The Redis server ended while starting.", "See `ledgerlink logs redis` for its reason.")

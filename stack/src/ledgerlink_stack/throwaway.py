@@ -16,7 +16,6 @@ import sys
 import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
@@ -24,9 +23,6 @@ from ledgerlink_stack import postgres, redis
 from ledgerlink_stack.accounts import Account, identity, server_account
 from ledgerlink_stack.ports import free_port
 from ledgerlink_stack.trouble import Trouble
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ANSWER = "servers.json"
 LOG = "servers.log"
@@ -37,7 +33,7 @@ STOP_TIMEOUT_S = 5.0
 def _spawn(command: list[str], account: Account | None, folder: Path) -> subprocess.Popen[bytes]:
     """Start a server that writes to the run's log and has no terminal to be interrupted from."""
     with (folder / LOG).open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - our own binaries with our arguments
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -68,11 +64,11 @@ def start_postgres(folder: Path, account: Account | None) -> tuple[subprocess.Po
     return server, postgres.superuser_dsn(port, password)
 
 
-def start_redis(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a Valkey under `folder`; return it with its URL."""
+def start_redis(folder: Path) -> tuple[subprocess.Popen[bytes], int, str]:
+    """Start a Valkey under `folder`; return it with its port and password."""
     password, port = postgres.new_password(), free_port()
     server = _spawn(redis.server_command(port, folder / "redis", password), None, folder)
-    return server, redis.url(port, password)
+    return server, port, password
 
 
 def _owner_lives(owner: psutil.Process) -> bool:
@@ -85,19 +81,23 @@ def _owner_lives(owner: psutil.Process) -> bool:
 def run(folder: Path, owner_pid: int) -> None:
     """Start both servers, announce them, and keep them until told to stop or the owner is gone."""
     told = threading.Event()
+
+    def tell(_number: int, _frame: object) -> None:
+        told.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, tell)
     owner = psutil.Process(owner_pid)
     folder.chmod(0o711)  # the servers' account must pass through it
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        valkey, redis_url = start_redis(folder)
+        valkey, port, secret = start_redis(folder)
         undo.callback(_stop, valkey, signal.SIGKILL)
         server, dsn = start_postgres(folder, server_account(os.environ))
         undo.callback(_stop, server, signal.SIGQUIT)
         postgres.wait_until_ready(dsn, lambda: server.poll() is None)
-        redis.wait_until_ready(redis_url, lambda: valkey.poll() is None)
-        _announce(folder, {"postgres": dsn, "redis": redis_url})
+        redis.wait_until_ready(port, secret, lambda: valkey.poll() is None)
+        _announce(folder, {"postgres": dsn, "redis": redis.url(port, secret)})
         while not told.wait(OWNER_POLL_S) and _owner_lives(owner):
             pass
 
@@ -108,12 +108,6 @@ def _announce(folder: Path, answer: dict[str, str]) -> None:
     unfinished.touch(mode=0o600)
     unfinished.write_text(json.dumps(answer))
     unfinished.rename(folder / ANSWER)
-
-
-def lines_of(file: Path) -> Iterator[str]:
-    """Yield the lines of a log that may not exist."""
-    with suppress(OSError):
-        yield from file.read_text(errors="replace").splitlines()
 
 
 if __name__ == "__main__":

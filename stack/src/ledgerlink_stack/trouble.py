@@ -7,7 +7,7 @@ sentence and its advice and nothing else. A traceback from `ledgerlink` is there
 from __future__ import annotations
 
 
-class Trouble(Exception):  # noqa: N818 - it names the machine's state, and reads as a sentence where it is raised
+class Trouble(Exception):
     """Something about the machine that only its owner can settle.
 
     `sentence` says what is wrong, `advice` what to do; both are complete sentences without secrets in them.
