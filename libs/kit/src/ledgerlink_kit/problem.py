@@ -134,6 +134,20 @@ def validation_refusal(errors: Iterable[Any]) -> Refused:
     return Refused(Kind.UNPROCESSABLE, "invalid-request", f"The request does not fit: {first}{more}.", errors=listed)
 
 
+def framework_response(error: HTTPException) -> Response:
+    """Write an error of the web framework's own (unknown path, method, media type, size) as a problem."""
+    code = _FRAMEWORK_CODES.get(error.status_code, "request-refused")
+    body = {
+        "type": TYPE_PREFIX + code,
+        "title": code.replace("-", " ").capitalize(),
+        "status": error.status_code,
+        "detail": error.detail or HTTPStatus(error.status_code).phrase,
+        "code": code,
+        "request_id": request_id(),
+    }
+    return Response(orjson.dumps(body), error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+
+
 def install(app: FastAPI) -> None:
     """Give ``app`` the handlers that turn every error into a problem."""
 
@@ -149,16 +163,7 @@ def install(app: FastAPI) -> None:
 
     async def framework(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = _FRAMEWORK_CODES.get(error.status_code, "request-refused")
-        body = {
-            "type": TYPE_PREFIX + code,
-            "title": code.replace("-", " ").capitalize(),
-            "status": error.status_code,
-            "detail": error.detail or HTTPStatus(error.status_code).phrase,
-            "code": code,
-            "request_id": request_id(),
-        }
-        return Response(orjson.dumps(body), error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+        return framework_response(error)
 
     app.add_exception_handler(LedgerLinkError, refused)
     app.add_exception_handler(RequestValidationError, invalid)

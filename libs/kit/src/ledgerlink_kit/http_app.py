@@ -1,0 +1,367 @@
+"""The HTTP shell that all services share: health, metrics, request ids, traces, access log, limits, OpenAPI.
+
+`create_app` gives the FastAPI app, `serve` and `run_worker` run a process until SIGTERM and let it finish its work.
+"""
+
+import asyncio
+import re
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ledgerlink_kit import problem
+from ledgerlink_kit.auth import Requirement, TokenVerifier, authenticated
+from ledgerlink_kit.errors import Defect, LedgerLinkError
+from ledgerlink_kit.limits import BODY_BYTES_MAX, REQUEST_ID_CHARS_MAX
+from ledgerlink_kit.settings import ServiceSettings
+from ledgerlink_kit.telemetry import (
+    configure_logging,
+    configure_tracing,
+    new_traceparent,
+    request_context,
+    span,
+    stop_tracing,
+    valid_traceparent,
+)
+
+Check = Callable[[], Awaitable[None]]
+
+KIT_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect"})
+"""Paths that every service answers without a token."""
+
+_QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{REQUEST_ID_CHARS_MAX}}}")
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_CHECK_TIMEOUT_S: Final = 3.0
+
+_requests = Counter("ledgerlink_http_requests_total", "Requests answered", ["method", "route", "status"])
+_seconds = Histogram(
+    "ledgerlink_http_request_duration_seconds",
+    "Time from the request's head to the end of its answer",
+    ["method", "route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+
+class _Shell:
+    """Pure ASGI middleware: ids, trace context, body limit, media types, metrics, access log, the last resort."""
+
+    def __init__(self, app: ASGIApp, media_types: frozenset[str], body_bytes_max: int) -> None:
+        self._app = app
+        self._media_types = media_types
+        self._body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"]}
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        parent = headers.get(b"traceparent", b"").decode("latin-1")
+        with request_context(request, parent if valid_traceparent(parent) else new_traceparent()):
+            await self._serve(scope, receive, send, headers, request)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes], request: str
+    ) -> None:
+        started = time.perf_counter()
+        status = 500
+        answered = False
+
+        async def sending(message: Message) -> None:
+            nonlocal status, answered
+            if message["type"] == "http.response.start":
+                status, answered = message["status"], True
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request.encode())]
+            await send(message)
+
+        try:
+            with span(f"{scope['method']} {scope['path']}"):
+                refused = self._refuse(scope, headers)
+                if refused is None:
+                    await self._app(scope, self._bounded(receive), sending)
+                else:
+                    await _problem(scope, receive, sending, refused)
+        except Exception as error:  # noqa: BLE001 - the last resort: whatever happened, the caller gets a problem
+            structlog.get_logger().exception("request_broke", path=scope["path"])
+            if not answered:
+                ours = error if isinstance(error, LedgerLinkError) else Defect(str(error))
+                await problem.problem_response(ours)(scope, receive, sending)
+        finally:
+            self._account(scope, status, time.perf_counter() - started)
+
+    def _refuse(self, scope: Scope, headers: Mapping[bytes, bytes]) -> HTTPException | None:
+        """Refuse by the head alone: a body that is too large, or of a type that no route reads."""
+        if scope["method"] not in _WITH_BODY:
+            return None
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._body_bytes_max:
+            return _too_large(self._body_bytes_max)
+        has_body = length != b"0" or b"transfer-encoding" in headers
+        media_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
+        if has_body and media_type not in self._media_types:
+            allowed = " or ".join(sorted(self._media_types))
+            return HTTPException(415, f"Send the body as {allowed}.")
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Count a body that tells no length."""
+        received = 0
+
+        async def counting() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._body_bytes_max:
+                raise _too_large(self._body_bytes_max)
+            return message
+
+        return counting
+
+    @staticmethod
+    def _account(scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        _requests.labels(scope["method"], route, str(status)).inc()
+        _seconds.labels(scope["method"], route).observe(seconds)
+        if scope["path"] in _QUIET and status < HTTPStatus.BAD_REQUEST:
+            return
+        state = scope.get("state")
+        caller = getattr(state, "caller", None) or (state.get("caller") if isinstance(state, dict) else None)
+        structlog.get_logger().info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 2),
+            caller=caller.subject if caller else None,
+        )
+
+
+def _too_large(bytes_max: int) -> HTTPException:
+    return HTTPException(413, f"The body is larger than {bytes_max} bytes.")
+
+
+async def _problem(scope: Scope, receive: Receive, send: Send, error: HTTPException) -> None:
+    await problem.framework_response(error)(scope, receive, send)
+
+
+def create_app(
+    *,
+    title: str,
+    version: str,
+    settings: ServiceSettings,
+    routers: Sequence[APIRouter],
+    verifier: TokenVerifier | None,
+    readiness: Mapping[str, Check],
+    runtime: object,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]] | None = None,
+    media_types: Sequence[str] = ("application/json",),
+    body_bytes_max: int = BODY_BYTES_MAX,
+    summary: str = "",
+) -> FastAPI:
+    """Make a service's app; ``runtime`` is what its routes find at ``request.app.state.runtime``.
+
+    ``readiness`` maps a part's name to a check that raises while the part is away.
+    """
+    if not __debug__:
+        raise SystemExit("LedgerLink keeps its assertions on: start Python without -O.")
+    app = FastAPI(
+        title=title,
+        version=version,
+        summary=summary,
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.runtime = runtime
+    app.state.verifier = verifier
+    app.state.settings = settings
+    problem.install(app)
+    app.add_middleware(_Shell, media_types=frozenset(media_types), body_bytes_max=body_bytes_max)
+    app.include_router(_kit_router(readiness))
+    for router in routers:
+        app.include_router(router)
+    app.openapi = lambda: _openapi(app, len(media_types))  # pyright: ignore[reportAttributeAccessIssue]
+    return app
+
+
+def _kit_router(readiness: Mapping[str, Check]) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        return {"status": "alive"}
+
+    @router.get("/readyz")
+    async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
+        return await readiness_response(readiness)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def readiness_response(readiness: Mapping[str, Check]) -> Response:
+    """Run all checks side by side; 200 when all pass, else 503 that names the parts that do not."""
+
+    async def run(check: Check) -> str:
+        try:
+            await asyncio.wait_for(check(), _CHECK_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001 - any failure of a part is the answer
+            return getattr(error, "detail", None) or type(error).__name__
+        return "ok"
+
+    results = await asyncio.gather(*(run(check) for check in readiness.values()))
+    checks = dict(zip(readiness, results, strict=True))
+    ready = all(result == "ok" for result in results)
+    body = orjson.dumps({"status": "ready" if ready else "not ready", "checks": checks})
+    return Response(body, 200 if ready else 503, media_type="application/json")
+
+
+def _openapi(app: FastAPI, media_types: int) -> dict[str, Any]:
+    """Describe the app, with the problems that any route may answer documented in one place."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = problem.SCHEMA
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(unused, None)
+    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in route.methods:
+                _document(schema["paths"][route.path_format][method.lower()], route)
+    app.openapi_schema = schema
+    return schema
+
+
+def _document(operation: dict[str, Any], route: APIRoute) -> None:
+    statuses = {400, 422, 503}
+    scopes = guard_of(route)
+    if scopes is not None:
+        statuses |= {401, 403} if scopes else {401}
+        operation["security"] = [{"bearer": []}]
+        if scopes:
+            needed = ", ".join(f"`{scope}`" for scope in scopes)
+            operation["description"] = f"{operation.get('description', '')}\n\nNeeds {needed}.".strip()
+    if "requestBody" in operation:
+        statuses |= {413, 415}
+    answers: dict[str, Any] = operation.setdefault("responses", {})
+    if "HTTPValidationError" in str(answers.get("422", "")):
+        del answers["422"]
+    for status, answer in problem.responses(*sorted(statuses)).items():
+        answers.setdefault(str(status), answer)
+
+
+def guard_of(route: APIRoute) -> tuple[str, ...] | None:
+    """Give the scopes that ``route`` demands; empty when any caller will do, none when it is open to all."""
+    found: tuple[str, ...] | None = None
+    pending = [route.dependant]
+    while pending:
+        dependant = pending.pop()
+        pending.extend(dependant.dependencies)
+        if isinstance(dependant.call, Requirement):
+            found = (found or ()) + dependant.call.scopes
+        elif dependant.call is authenticated:
+            found = found or ()
+    return found
+
+
+def serve(app_factory: Callable[[], FastAPI], settings: ServiceSettings, service: str) -> None:
+    """Serve HTTP until SIGTERM; requests in flight are finished first."""
+    configure_logging(service, level=settings.log_level, log_format=settings.log_format)
+    configure_tracing(service, settings.otlp_endpoint)
+    try:
+        uvicorn.run(
+            app_factory(),
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=20,
+            timeout_keep_alive=65,
+        )
+    finally:
+        stop_tracing()
+
+
+Task = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def run_worker(
+    service: str,
+    settings: ServiceSettings,
+    *,
+    tasks: Mapping[str, Task],
+    readiness: Mapping[str, Check],
+    close: Callable[[], Awaitable[None]],
+) -> None:
+    """Run ``tasks`` side by side until SIGTERM, with health and metrics on the worker's port.
+
+    Each task is given the event that asks it to stop. One that ends early, or raises, ends the process with status 1,
+    so that whoever watches it starts it anew.
+    """
+    configure_logging(f"{service}-worker", level=settings.log_level, log_format=settings.log_format)
+    configure_tracing(f"{service}-worker", settings.otlp_endpoint)
+    import uvloop  # noqa: PLC0415 - only a process that runs needs it
+
+    try:
+        sys.exit(uvloop.run(_work(settings, tasks, readiness, close)))
+    finally:
+        stop_tracing()
+
+
+async def _work(
+    settings: ServiceSettings, tasks: Mapping[str, Task], readiness: Mapping[str, Check], close: Callable[[], Awaitable[None]]
+) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    app = FastAPI(openapi_url=None)
+    app.include_router(_kit_router(readiness))
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.worker_port, http="httptools", access_log=False, log_config=None
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # pyright: ignore[reportAttributeAccessIssue]
+    health = asyncio.create_task(server._serve(), name="health")  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    running = [asyncio.create_task(_guarded(name, task, stop), name=name) for name, task in tasks.items()]
+    await asyncio.wait([*running, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+    failed = not stop.is_set()
+    stop.set()
+    await asyncio.gather(*running, return_exceptions=True)
+    server.should_exit = True
+    await asyncio.gather(health, return_exceptions=True)
+    await close()
+    return 1 if failed else 0
+
+
+async def _guarded(name: str, task: Task, stop: asyncio.Event) -> None:
+    try:
+        await task(stop)
+    except Exception:
+        structlog.get_logger().exception("task_broke", task=name)
+        raise

@@ -1,0 +1,237 @@
+"""Events to say: written with the effect, carried to Redis Streams by the relay.
+
+`record` writes the outbox row in the command's own transaction. The relay claims rows with ``FOR UPDATE SKIP LOCKED``
+under a lease, publishes them in order, and marks them. Delivery is at least once, in order per aggregate; a consumer
+writes its inbox row with its effect.
+
+Redis is never the only copy: published rows stay for a week, and when the relay sees that Redis has lost its memory (a
+wipe, a fail-over, a restart without persistence) it publishes them again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Final
+from uuid import UUID, uuid4
+
+import orjson
+import structlog
+from prometheus_client import Counter, Gauge
+from pydantic import BaseModel, ConfigDict
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Row, text
+
+from ledgerlink_kit.clock import Clock
+from ledgerlink_kit.db import Database, Tx
+from ledgerlink_kit.errors import LedgerLinkError
+from ledgerlink_kit.ids import uuid7
+from ledgerlink_kit.limits import OUTBOX_BATCH, OUTBOX_RETENTION_S
+from ledgerlink_kit.telemetry import new_traceparent, traceparent
+
+_LEASE_S: Final = 30
+_IDLE_S: Final = 0.2
+_AWAY_S: Final = 1.0
+_TIDY_EVERY_S: Final = 60.0
+
+_published = Counter("ledgerlink_outbox_published_total", "Events carried to the stream", ["service"])
+_lag = Gauge("ledgerlink_outbox_lag_seconds", "Age of the oldest event not yet published", ["service"])
+_republished = Counter("ledgerlink_outbox_republished_total", "Events said again after Redis lost them", ["service"])
+
+
+class Event(BaseModel):
+    """A past-tense fact. Subclasses name their type (``wallet.transfer.posted``) and the version of their data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    event_type: ClassVar[str]
+    data_version: ClassVar[int] = 1
+
+
+_RECORD: Final = text(
+    "INSERT INTO outbox (id, aggregate, type, version, data, traceparent, occurred_at) "
+    "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:aggregates AS text[]), CAST(:types AS text[]), "
+    "CAST(:versions AS smallint[]), CAST(:data AS jsonb[]), CAST(:traces AS text[]), CAST(:times AS timestamptz[]))"
+)
+
+
+async def record(tx: Tx, event: Event, *, aggregate: str, now: datetime) -> UUID:
+    """Write one event to the outbox in the caller's transaction; gives its id.
+
+    ``aggregate`` is the wire id of the thing that changed: events of one aggregate keep their order.
+    """
+    return (await record_all(tx, [(event, aggregate)], now=now))[0]
+
+
+async def record_all(tx: Tx, events: Sequence[tuple[Event, str]], *, now: datetime) -> list[UUID]:
+    """Write several ``(event, aggregate)`` in one statement, in their order; gives their ids."""
+    ids = [uuid7(now) for _ in events]
+    trace = traceparent() or new_traceparent()
+    await tx.execute(
+        _RECORD,
+        {
+            "ids": ids,
+            "aggregates": [aggregate for _, aggregate in events],
+            "types": [event.event_type for event, _ in events],
+            "versions": [event.data_version for event, _ in events],
+            "data": [event.model_dump_json() for event, _ in events],
+            "traces": [trace] * len(events),
+            "times": [now] * len(events),
+        },
+    )
+    return ids
+
+
+# An advisory lock makes claims one after the other, so that a second relay sees the leases of the first: a row waits
+# while an earlier row of its aggregate is on its way.
+_CLAIM_LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('outbox-claim'))")
+_CLAIM: Final = text(
+    "WITH due AS (SELECT o.seq FROM outbox o WHERE o.published_at IS NULL "
+    "AND (o.lease_until IS NULL OR o.lease_until < now()) "
+    "AND NOT EXISTS (SELECT FROM outbox e WHERE e.aggregate = o.aggregate AND e.seq < o.seq "
+    "AND e.published_at IS NULL AND e.lease_until >= now()) "
+    "ORDER BY o.seq LIMIT :batch FOR UPDATE OF o SKIP LOCKED) "
+    "UPDATE outbox SET lease_until = now() + make_interval(secs => :lease_s) FROM due WHERE outbox.seq = due.seq "
+    "RETURNING outbox.seq, id, aggregate, type, version, data::text AS data, traceparent, occurred_at"
+)
+_MARK: Final = text("UPDATE outbox SET published_at = now(), lease_until = NULL WHERE seq = ANY(:seqs)")
+_FREE: Final = text("UPDATE outbox SET lease_until = NULL WHERE seq = ANY(:seqs) AND published_at IS NULL")
+_OLDEST: Final = text("SELECT extract(epoch FROM now() - min(occurred_at)) FROM outbox WHERE published_at IS NULL")
+_EPOCH: Final = text("SELECT epoch FROM relay_state WHERE name = 'outbox'")
+_SET_EPOCH: Final = text(
+    "INSERT INTO relay_state (name, epoch) VALUES ('outbox', :epoch) "
+    "ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch"
+)
+_SAY_AGAIN: Final = text(
+    "UPDATE outbox SET published_at = NULL WHERE published_at > now() - make_interval(secs => :horizon_s)"
+)
+_FORGET: Final = text("DELETE FROM outbox WHERE published_at < now() - make_interval(secs => :horizon_s)")
+
+
+class Relay:
+    """Carries one service's outbox to its stream, ``events:<service>``."""
+
+    def __init__(self, db: Database, redis: "Redis[bytes] | Any", *, service: str, clock: Clock) -> None:
+        """Carry from ``db`` to ``redis``."""
+        self._db = db
+        self._redis = redis
+        self._service = service
+        self._clock = clock
+        self._stream = stream_of(service)
+        self._marker = f"outbox:{service}:epoch"
+        self._epoch: str | None = None
+        self._tidied = float("-inf")
+
+    async def run_forever(self, stop: asyncio.Event) -> None:
+        """Carry until ``stop`` is set; an absent Redis or database is waited for."""
+        log = structlog.get_logger()
+        while not stop.is_set():
+            try:
+                carried = await self.run_once()
+                await self._tidy()
+                pause = 0.0 if carried else _IDLE_S
+            except (RedisError, OSError, LedgerLinkError) as error:
+                log.warning("relay_waits", reason=str(error))
+                pause = _AWAY_S
+            if pause:
+                await _sleep(stop, pause)
+
+    async def run_once(self) -> int:
+        """Carry one batch; gives how many events it held."""
+        await self._notice_loss()
+        async with self._db.transaction() as tx:
+            await tx.execute(_CLAIM_LOCK)
+            claimed = (await tx.execute(_CLAIM, {"batch": OUTBOX_BATCH, "lease_s": _LEASE_S})).all()
+        if not claimed:
+            _lag.labels(self._service).set(0)
+            return 0
+        rows = sorted(claimed, key=lambda row: row.seq)
+        seqs = [row.seq for row in rows]
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for row in rows:
+                    pipe.xadd(self._stream, {"event": _envelope(row, self._service)})
+                await pipe.execute()
+        except (RedisError, OSError):
+            async with self._db.transaction() as tx:
+                await tx.execute(_FREE, {"seqs": seqs})
+            raise
+        async with self._db.transaction() as tx:
+            await tx.execute(_MARK, {"seqs": seqs})
+        _published.labels(self._service).inc(len(rows))
+        return len(rows)
+
+    async def _notice_loss(self) -> None:
+        """Compare Redis's marker with ours; when it is another memory, mark what it may have lost as unsaid."""
+        marker = await self._redis.get(self._marker)
+        if self._epoch is None:
+            async with self._db.reading() as view:
+                self._epoch = await view.scalar(_EPOCH)
+        if marker is not None and marker.decode() == self._epoch:
+            return
+        run = (await self._redis.info("server"))["run_id"]
+        fresh = f"{run}:{uuid4().hex}"
+        async with self._db.transaction() as tx:
+            again = await tx.execute(_SAY_AGAIN, {"horizon_s": OUTBOX_RETENTION_S})
+            await tx.execute(_SET_EPOCH, {"epoch": fresh})
+        await self._redis.set(self._marker, fresh)
+        self._epoch = fresh
+        if again.rowcount:
+            _republished.labels(self._service).inc(again.rowcount)
+            structlog.get_logger().warning("redis_lost_events", said_again=again.rowcount)
+
+    async def _tidy(self) -> None:
+        """Once a minute: measure the lag, forget old rows, and cut what every group has read from the stream."""
+        if self._clock.monotonic() - self._tidied < _TIDY_EVERY_S:
+            return
+        self._tidied = self._clock.monotonic()
+        async with self._db.transaction() as tx:
+            oldest = await tx.scalar(_OLDEST)
+            await tx.execute(_FORGET, {"horizon_s": OUTBOX_RETENTION_S})
+        _lag.labels(self._service).set(float(oldest or 0))
+        await trim(self._redis, self._stream)
+
+
+async def trim(redis: "Redis[bytes] | Any", stream: str) -> None:
+    """Cut the entries of ``stream`` that every consumer group has read and acknowledged."""
+    if not await redis.exists(stream):
+        return
+    floors: list[bytes] = []
+    for group in await redis.xinfo_groups(stream):
+        pending = await redis.xpending(stream, group["name"])
+        floors.append(pending["min"] if pending["pending"] else group["last-delivered-id"])
+    if floors:
+        await redis.xtrim(stream, minid=min(floors, key=_entry_order), approximate=True)
+
+
+def stream_of(service: str) -> str:
+    """Give the name of the stream that carries the events of ``service``."""
+    return f"events:{service}"
+
+
+def _entry_order(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.decode().partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
+def _envelope(row: Row[Any], service: str) -> bytes:
+    """Write the event in CloudEvents 1.0 terms (JSON format), with the distributed-tracing extension."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{row.id}",
+            "source": f"/ledgerlink/{service}",
+            "type": row.type,
+            "dataversion": row.version,
+            "subject": row.aggregate,
+            "time": row.occurred_at.isoformat(),
+            "traceparent": row.traceparent,
+            "data": orjson.Fragment(row.data),
+        }
+    )
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
