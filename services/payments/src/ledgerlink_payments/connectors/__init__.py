@@ -4,7 +4,7 @@ Rules that every connector keeps, so that the commands need not know which provi
 
 - A call is made with a ``key`` that we derived from the attempt, refund or payout. A provider that has seen the key
   answers with what it did then; it never does it twice.
-- No method raises because of the network, a timeout or a 5xx: the outcome is then ``UNKNOWN``, which is an answer like any
+- No method raises because of the network, a timeout or a 5xx: the outcome is then ``UNKNOWN``, an answer like any
   other. Only a lookup may say ``ABSENT``: the provider has never heard of the key.
 - Every answer is a *snapshot* of the thing as the provider now has it, not merely of the last call, so that answers and
   lookups are applied by the same code, in any order and any number of times.
@@ -60,7 +60,7 @@ class Subject(StrEnum):
 
 
 class DeclineKind(StrEnum):
-    """Whether trying again may help: ``soft`` (funds, limits, the issuer is away) or ``hard`` (stolen, closed, fraud)."""
+    """Whether trying again may help: ``soft`` (funds, limits, issuer away) or ``hard`` (stolen, closed, fraud)."""
 
     SOFT = "soft"
     HARD = "hard"
@@ -70,8 +70,8 @@ class DeclineKind(StrEnum):
 class Decline:
     """Why the provider said no.
 
-    ``code`` is Stripe's error code (`card_declined`, `expired_card`, `insufficient_funds` …), ``decline_code`` its finer
-    `decline_code` where there is one, ``message`` a sentence that may be shown to the payer.
+    ``code`` is Stripe's error code (`card_declined`, `expired_card` …), ``decline_code`` its finer
+    `decline_code` (`insufficient_funds`, `stolen_card` …) where there is one, ``message`` a sentence for the payer.
     """
 
     code: str
@@ -134,7 +134,7 @@ class AuthorizationAnswer:
     """An authorization as the provider has it.
 
     ``decline`` is set when the outcome is ``DECLINED``, and also when a capture or a void was refused and the
-    authorization stands as before (then the outcome is ``AUTHORIZED``). ``expires_at`` is the end of the provider's promise.
+    authorization stands as before (then the outcome is ``AUTHORIZED``). ``expires_at`` ends the provider's promise.
     """
 
     outcome: AuthorizationOutcome
@@ -195,7 +195,7 @@ class Connector(Protocol):
 
     @property
     def name(self) -> str:
-        """Give the connector's name, as it stands in rows, in routes and in the ledger's account ``clearing:<name>``."""
+        """Give the connector's name, as it stands in rows, in routes and in the account ``clearing:<name>``."""
         ...
 
     @property

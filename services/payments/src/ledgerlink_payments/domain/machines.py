@@ -1,11 +1,11 @@
 """Every state machine of payments, each as one table of data.
 
-A table says which verb may be applied in which state, and what state follows. The same table serves the code (`move`),
-the CHECK constraint of the column (`check_sql`), the diagram in the documentation (`mermaid`) and the Hypothesis test
-that walks it. What is not in the table is refused.
+A table says which verb may be applied in which state, and what state follows. The same table serves the code
+(`move`), the CHECK constraint of the column (`check_sql`), the diagram in the documentation (`mermaid`) and the
+Hypothesis test that walks it. What is not in the table is refused.
 
-The intent's states are Stripe's seven names. All nuance lives in the attempt, where `unknown` is a state like any other:
-a call whose answer never came. It is left only by asking the provider.
+The intent's states are Stripe's seven names. All nuance lives in the attempt, where `unknown` is a state like any
+other: a call whose answer never came. It is left only by asking the provider.
 """
 
 from collections.abc import Mapping
