@@ -13,30 +13,30 @@ class RefusalCode(StrEnum):
 
     ID_REUSED = "id-reused"
     """The id has been used for something else; `differs` names the fields."""
-    UNKNOWN_ACCOUNT_CODE = "unknown-account-code"
-    """A party is no wallet, no open account's id and no code of the chart."""
-    SAME_ACCOUNT = "same-account"
-    """A posting's debit and credit are one account."""
-    WALLET_NOT_FOUND = "wallet-not-found"
-    """No such wallet, or it is not the caller's (or not `on_behalf_of`'s)."""
-    ACCOUNT_NOT_FOUND = "account-not-found"
-    """No account has this id."""
-    CURRENCY_MISMATCH = "currency-mismatch"
-    """The account or hold is in another currency than the amount."""
     TRANSFER_NOT_FOUND = "transfer-not-found"
     """No such transfer, or none that the caller may see."""
     HOLD_NOT_FOUND = "hold-not-found"
     """No such hold, or none that the caller may see."""
     HOLD_NOT_PLACED = "hold-not-placed"
     """The hold has been captured, released or has expired; `state` says which."""
-    HOLD_EXPIRES_IN_THE_PAST = "hold-expires-in-the-past"
-    """`expires_at` must lie ahead."""
     HOLD_EXCEEDED = "hold-exceeded"
     """The capture is above what is left of the hold; `remaining_minor` says what is."""
     REVERSAL_OF_REVERSAL = "reversal-of-reversal"
     """A reversal is not reversed; post the transfer again."""
     REVERSAL_EXCEEDED = "reversal-exceeded"
     """More would be reversed than was posted; `reversible_minor` says what is left."""
+    UNKNOWN_ACCOUNT_CODE = "unknown-account-code"
+    """A party is no wallet, no open account's id and no code of the chart."""
+    ACCOUNT_NOT_FOUND = "account-not-found"
+    """No account has this id."""
+    WALLET_NOT_FOUND = "wallet-not-found"
+    """No such wallet, or it is not the caller's (or not `on_behalf_of`'s)."""
+    CURRENCY_MISMATCH = "currency-mismatch"
+    """The account or hold is in another currency than the amount."""
+    SAME_ACCOUNT = "same-account"
+    """A posting's debit and credit are one account."""
+    HOLD_EXPIRES_IN_THE_PAST = "hold-expires-in-the-past"
+    """`expires_at` must lie ahead."""
     ACCOUNT_FROZEN = "account-frozen"
     """The account takes no postings while it is frozen."""
     ACCOUNT_CLOSED = "account-closed"
@@ -52,18 +52,18 @@ class RefusalCode(StrEnum):
 KINDS: Final[Mapping[RefusalCode, Kind]] = MappingProxyType(
     {
         RefusalCode.ID_REUSED: Kind.CONFLICT,
-        RefusalCode.UNKNOWN_ACCOUNT_CODE: Kind.UNPROCESSABLE,
-        RefusalCode.SAME_ACCOUNT: Kind.UNPROCESSABLE,
-        RefusalCode.WALLET_NOT_FOUND: Kind.NOT_FOUND,
-        RefusalCode.ACCOUNT_NOT_FOUND: Kind.NOT_FOUND,
-        RefusalCode.CURRENCY_MISMATCH: Kind.UNPROCESSABLE,
         RefusalCode.TRANSFER_NOT_FOUND: Kind.NOT_FOUND,
         RefusalCode.HOLD_NOT_FOUND: Kind.NOT_FOUND,
         RefusalCode.HOLD_NOT_PLACED: Kind.CONFLICT,
-        RefusalCode.HOLD_EXPIRES_IN_THE_PAST: Kind.UNPROCESSABLE,
         RefusalCode.HOLD_EXCEEDED: Kind.CONFLICT,
         RefusalCode.REVERSAL_OF_REVERSAL: Kind.CONFLICT,
         RefusalCode.REVERSAL_EXCEEDED: Kind.CONFLICT,
+        RefusalCode.UNKNOWN_ACCOUNT_CODE: Kind.UNPROCESSABLE,
+        RefusalCode.ACCOUNT_NOT_FOUND: Kind.NOT_FOUND,
+        RefusalCode.WALLET_NOT_FOUND: Kind.NOT_FOUND,
+        RefusalCode.CURRENCY_MISMATCH: Kind.UNPROCESSABLE,
+        RefusalCode.SAME_ACCOUNT: Kind.UNPROCESSABLE,
+        RefusalCode.HOLD_EXPIRES_IN_THE_PAST: Kind.UNPROCESSABLE,
         RefusalCode.ACCOUNT_FROZEN: Kind.CONFLICT,
         RefusalCode.ACCOUNT_CLOSED: Kind.CONFLICT,
         RefusalCode.ACCOUNT_NOT_EMPTY: Kind.CONFLICT,

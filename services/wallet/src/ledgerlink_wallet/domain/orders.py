@@ -1,0 +1,200 @@
+"""The commands that `apply` carries out, and the outcomes that it gives."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ledgerlink_contracts.wallet.models import Standing
+from ledgerlink_contracts.wallet.refusals import RefusalCode
+
+from ledgerlink_wallet.domain.books import (
+    Account,
+    AccountKey,
+    Entry,
+    Hold,
+    HoldKey,
+    Original,
+    Party,
+    Posting,
+    Transfer,
+    TransferKey,
+    WalletKey,
+)
+
+
+class Content(NamedTuple):
+    """What was asked, for idempotency: canonical JSON of every field, and its SHA-256."""
+
+    fields: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PostTransfer:
+    """Post all postings or none. Every debited wallet must belong to ``on_behalf_of`` when that is set."""
+
+    id: TransferKey
+    content: Content
+    kind: str
+    postings: tuple[Posting, ...]
+    on_behalf_of: str | None = None
+    reference: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    effective_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseTransfer:
+    """Undo ``transfer``: whole (what is left of it) or the ``parts`` (posting number, amount)."""
+
+    id: TransferKey
+    content: Content
+    transfer: TransferKey
+    kind: str
+    parts: tuple[tuple[int, int], ...] | None = None
+    reference: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceHold:
+    """Reserve ``amount_minor`` in a wallet's account."""
+
+    id: HoldKey
+    content: Content
+    wallet: Party
+    amount_minor: int
+    currency: str
+    expires_at: datetime | None = None
+    on_behalf_of: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureHold:
+    """Collect a hold, whole (no ``amount_minor``) or in part; ``final`` releases what is left.
+
+    ``postings`` are posted in the same transfer, after the captured amount.
+    """
+
+    id: TransferKey
+    content: Content
+    hold: HoldKey
+    kind: str
+    credit: Party
+    amount_minor: int | None = None
+    final: bool = True
+    postings: tuple[Posting, ...] = ()
+    reference: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHold:
+    """Give back what is left of a hold. Needs no id: a released hold stays released."""
+
+    hold: HoldKey
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireHold:
+    """End a hold whose time has come. Needs no id: an expired hold stays expired."""
+
+    hold: HoldKey
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeStanding:
+    """Open (again), freeze or close an account. Needs no id: the account then stands so."""
+
+    account: AccountKey
+    standing: Standing
+
+
+Command = PostTransfer | ReverseTransfer | PlaceHold | CaptureHold | ReleaseHold | ExpireHold | ChangeStanding
+RememberedCommand = PostTransfer | ReverseTransfer | PlaceHold | CaptureHold
+"""The commands whose outcome is kept under their id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why it was not done; nothing was changed. ``members`` carry the numbers that the caller needs."""
+
+    code: RefusalCode
+    detail: str
+    members: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Posted(NamedTuple):
+    """A transfer was posted."""
+
+    transfer: Transfer
+    entries: tuple[Entry, ...]
+
+
+class HoldChanged(NamedTuple):
+    """A hold was placed, released or has expired; ``account`` is the wallet's account afterwards.
+
+    ``entries`` is empty when the hold stood so already.
+    """
+
+    hold: Hold
+    account: Account
+    entries: tuple[Entry, ...]
+
+
+class Captured(NamedTuple):
+    """A hold was captured by a transfer."""
+
+    hold: Hold
+    account: Account
+    transfer: Transfer
+    entries: tuple[Entry, ...]
+
+
+class StandingChanged(NamedTuple):
+    """An account's standing is as ordered."""
+
+    account: Account
+
+
+Result = Posted | HoldChanged | Captured | StandingChanged | Refusal
+
+
+class Remembered(NamedTuple):
+    """The outcome that an id had before: stored (``answer`` holds its bytes) or decided earlier in this batch."""
+
+    content: Content
+    answer: Result | bytes
+
+
+class Replayed(NamedTuple):
+    """The id had this outcome before, for the same content; it is given again and nothing happens."""
+
+    remembered: Remembered
+
+
+Outcome = Result | Replayed
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The part of the books that a batch touches, as loaded under lock."""
+
+    accounts: dict[AccountKey, Account] = field(default_factory=dict[AccountKey, Account])
+    owners: dict[WalletKey, str] = field(default_factory=dict[WalletKey, str])
+    holds: dict[HoldKey, Hold] = field(default_factory=dict[HoldKey, Hold])
+    originals: dict[TransferKey, Original] = field(default_factory=dict[TransferKey, Original])
+    remembered: dict[TransferKey | HoldKey, Remembered] = field(
+        default_factory=dict["TransferKey | HoldKey", Remembered]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What `apply` decided: one outcome per command in order, and the parts of the books that changed."""
+
+    outcomes: list[Outcome]
+    accounts: dict[AccountKey, Account]
+    holds: dict[HoldKey, Hold]
+    originals: dict[TransferKey, Original]

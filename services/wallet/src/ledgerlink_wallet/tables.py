@@ -1,0 +1,177 @@
+"""The ledger's tables. Every promise of the domain stands here a second time, as a CHECK constraint.
+
+Every key can be distributed: entries by account, transfers and outcomes by id. So no key is a sequence (the kit's outbox
+aside) and no foreign key crosses from one distribution column to another; the audit proves what such keys would.
+Balances stand in columns that no index covers, with room left in each page, so that PostgreSQL updates them in place.
+"""
+
+from typing import Final
+
+import sqlalchemy as sa
+from ledgerlink_kit.migrations import kit_tables, metadata_for_service
+from ledgerlink_kit.money import MAX_MINOR
+from sqlalchemy.dialects import postgresql as pg
+
+METADATA: Final = metadata_for_service()
+kit_tables(METADATA)
+
+_STANDINGS: Final = "standing IN ('open', 'frozen', 'closed')"
+_SIDES: Final = "IN ('debit', 'credit')"
+_MOMENT: Final = sa.DateTime(timezone=True)
+
+
+def _amount(column: str, least: int = 0) -> sa.CheckConstraint:
+    return sa.CheckConstraint(f"{column} BETWEEN {least} AND {MAX_MINOR}", name=column)
+
+
+wallets = sa.Table(
+    "wallets",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("label", sa.Text),
+    sa.Column("opened_at", _MOMENT, nullable=False),
+)
+"""A wallet is its owner and a name; its money stands in its accounts. Never changed."""
+sa.Index("ix_wallets_owner_opened_at_id", wallets.c.owner, wallets.c.opened_at, wallets.c.id)
+
+NO_OVERDRAFT: Final = (
+    "may_overdraw OR CASE normal_side "
+    "WHEN 'credit' THEN debits_posted + debits_pending <= credits_posted "
+    "ELSE credits_posted + credits_pending <= debits_posted END"
+)
+
+accounts = sa.Table(
+    "accounts",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("normal_side", sa.Text, nullable=False),
+    sa.Column("may_overdraw", sa.Boolean, nullable=False),
+    sa.Column("wallet_id", sa.Uuid),
+    sa.Column("standing", sa.Text, nullable=False),
+    sa.Column("debits_posted", sa.BigInteger, nullable=False),
+    sa.Column("credits_posted", sa.BigInteger, nullable=False),
+    sa.Column("debits_pending", sa.BigInteger, nullable=False),
+    sa.Column("credits_pending", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("opened_at", _MOMENT, nullable=False),
+    sa.CheckConstraint(f"normal_side {_SIDES}", name="normal_side"),
+    sa.CheckConstraint(_STANDINGS, name="standing"),
+    _amount("debits_posted"),
+    _amount("credits_posted"),
+    _amount("debits_pending"),
+    _amount("credits_pending"),
+    sa.CheckConstraint("version >= 0", name="version"),
+    sa.CheckConstraint(NO_OVERDRAFT, name="no_overdraft"),
+    sa.CheckConstraint("wallet_id IS NULL OR NOT may_overdraw", name="wallets_never_overdraw"),
+    postgresql_with={"fillfactor": 70},
+)
+sa.Index("ix_accounts_code_id", accounts.c.code, accounts.c.id, postgresql_ops={"code": "text_pattern_ops"})
+sa.Index("ix_accounts_wallet_id", accounts.c.wallet_id, postgresql_where=accounts.c.wallet_id.is_not(None))
+
+transfers = sa.Table(
+    "transfers",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("postings", pg.JSONB, nullable=False),
+    sa.Column("on_behalf_of", sa.Text),
+    sa.Column("reference", sa.Text),
+    sa.Column("metadata", pg.JSONB, nullable=False),
+    sa.Column("reverses", sa.Uuid),
+    sa.Column("hold_id", sa.Uuid),
+    sa.Column("effective_at", _MOMENT, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.CheckConstraint("jsonb_array_length(postings) BETWEEN 1 AND 100", name="postings"),
+    sa.CheckConstraint("reverses <> id", name="reverses_another"),
+)
+"""Facts: never changed, never deleted. A posting is ``[debit, version, credit, version, amount, currency, reversed]``:
+account ids with the versions that it gave them, and for a reversal the number of the posting that it undoes."""
+sa.Index("ix_transfers_recorded_at_id", transfers.c.recorded_at, transfers.c.id)
+sa.Index("ix_transfers_kind_recorded_at_id", transfers.c.kind, transfers.c.recorded_at, transfers.c.id)
+sa.Index("ix_transfers_reverses", transfers.c.reverses, postgresql_where=transfers.c.reverses.is_not(None))
+sa.Index(
+    "ix_transfers_metadata",
+    transfers.c.metadata,
+    postgresql_using="gin",
+    postgresql_ops={"metadata": "jsonb_path_ops"},
+    postgresql_where=transfers.c.metadata != sa.text("'{}'::jsonb"),
+)
+
+entries = sa.Table(
+    "entries",
+    METADATA,
+    sa.Column("account_id", sa.Uuid, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("side", sa.Text, nullable=False),
+    sa.Column("layer", sa.Text, nullable=False),
+    sa.Column("amount_minor", sa.BigInteger, nullable=False),
+    sa.Column("debits_posted", sa.BigInteger, nullable=False),
+    sa.Column("credits_posted", sa.BigInteger, nullable=False),
+    sa.Column("debits_pending", sa.BigInteger, nullable=False),
+    sa.Column("credits_pending", sa.BigInteger, nullable=False),
+    sa.Column("transfer_id", sa.Uuid),
+    sa.Column("hold_id", sa.Uuid),
+    sa.Column("effective_at", _MOMENT, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.CheckConstraint("version >= 1", name="version"),
+    sa.CheckConstraint(f"side {_SIDES}", name="side"),
+    sa.CheckConstraint("layer IN ('posted', 'pending', 'released')", name="layer"),
+    _amount("amount_minor", 1),
+    _amount("debits_posted"),
+    _amount("credits_posted"),
+    _amount("debits_pending"),
+    _amount("credits_pending"),
+    sa.CheckConstraint("transfer_id IS NOT NULL OR hold_id IS NOT NULL", name="has_a_cause"),
+    sa.CheckConstraint("layer <> 'posted' OR transfer_id IS NOT NULL", name="postings_have_a_transfer"),
+)
+"""Facts: one row per side of a posting or step of a hold, with the account's columns as they stood afterwards."""
+
+holds = sa.Table(
+    "holds",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("account_id", sa.Uuid, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("amount_minor", sa.BigInteger, nullable=False),
+    sa.Column("captured_minor", sa.BigInteger, nullable=False),
+    sa.Column("remaining_minor", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", _MOMENT),
+    sa.Column("on_behalf_of", sa.Text),
+    sa.Column("reference", sa.Text),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.CheckConstraint("state IN ('placed', 'captured', 'released', 'expired')", name="state"),
+    _amount("amount_minor", 1),
+    sa.CheckConstraint("captured_minor >= 0", name="captured"),
+    sa.CheckConstraint("captured_minor + remaining_minor <= amount_minor", name="never_above_the_amount"),
+    sa.CheckConstraint("(state = 'placed') = (remaining_minor > 0) AND remaining_minor >= 0", name="placed_has_a_rest"),
+)
+sa.Index("ix_holds_expires_at", holds.c.expires_at, postgresql_where=holds.c.state == "placed")
+sa.Index("ix_holds_account_id", holds.c.account_id, postgresql_where=holds.c.state == "placed")
+
+reversals = sa.Table(
+    "reversals",
+    METADATA,
+    sa.Column("transfer_id", sa.Uuid, primary_key=True),
+    sa.Column("posting", sa.SmallInteger, primary_key=True),
+    sa.Column("posted_minor", sa.BigInteger, nullable=False),
+    sa.Column("reversed_minor", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("reversed_minor BETWEEN 1 AND posted_minor", name="never_above_what_was_posted"),
+)
+"""How much of a posting has been reversed; a row is there from the first reversal on."""
+
+outcomes = sa.Table(
+    "outcomes",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+    sa.Column("fields", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+)
+"""What an id was answered: SHA-256 and canonical JSON of the request, and the answer's status and bytes."""
+sa.Index("ix_outcomes_recorded_at", outcomes.c.recorded_at, postgresql_using="brin")
