@@ -1,4 +1,4 @@
-"""Proves that every house rule finds its breach, passes the neighbor that keeps it, and is allowed only with a reason."""
+"""Proves that every house rule finds its breach, passes the neighbor that keeps it, and bends only for a reason."""
 
 from dataclasses import dataclass
 
