@@ -156,7 +156,7 @@ async def run_once(
 
     async def body(tx: Tx) -> Reply:
         try:
-            claimed = await _claim(tx, once, None)
+            claimed = await claim(tx, once, None)
         except LockTimeout:
             raise _in_flight() from None
         if isinstance(claimed, Reply):
@@ -189,7 +189,7 @@ async def run_phased(
     token = UUID(bytes=secrets.token_bytes(16))
     while True:
         async with db.transaction() as tx:
-            claimed = await _claim(tx, once, token)
+            claimed = await claim(tx, once, token)
         if isinstance(claimed, Reply):
             return claimed
         if claimed:
@@ -242,7 +242,7 @@ def _names(once: Once) -> dict[str, Any]:
     return {"caller": once.caller, "operation": once.operation, "key": once.key}
 
 
-async def _claim(tx: Tx, once: Once, token: UUID | None) -> Reply | bool:
+async def claim(tx: Tx, once: Once, token: UUID | None) -> Reply | bool:
     """Claim the key: true when it is ours, the stored reply when it is answered, false when another holds it."""
     row = {
         **_names(once),
