@@ -174,7 +174,7 @@ class Consumer:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the stream must go on
                 tries = await self._tries(stream, entry_id)
-                log.exception("event_failed", type=envelope.type, event=str(envelope.id), tries=tries)
+                log.exception("event_failed", type=envelope.type, event_id=str(envelope.id), tries=tries)
                 if tries < INBOX_TRIES_MAX:
                     return False
                 await self._lay_aside(envelope, error)

@@ -1,0 +1,154 @@
+"""Proves that an event recorded with its effect is heard once, in order per aggregate, though Redis forgets."""
+
+import asyncio
+from typing import Any, ClassVar
+
+import pytest_asyncio
+import sqlalchemy as sa
+from redis.asyncio import Redis
+
+from ledgerlink_kit.clock import SystemClock
+from ledgerlink_kit.db import Database, Tx
+from ledgerlink_kit.inbox import Consumer, Envelope
+from ledgerlink_kit.outbox import Event, Relay, record, stream_of, trim
+
+CLOCK = SystemClock()
+
+
+class Happened(Event):
+    """An event for tests."""
+
+    event_type: ClassVar[str] = "test.thing.happened"
+    number: int
+
+
+@pytest_asyncio.fixture
+async def redis(redis_url: str) -> Any:
+    client = Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+async def say(db: Database, *numbers: int, aggregate: str = "thing_1") -> None:
+    for number in numbers:
+        async with db.transaction() as tx:
+            await record(tx, Happened(number=number), aggregate=aggregate, now=CLOCK.now())
+
+
+class Hearing:
+    """A handler that keeps what it heard, and fails as often as told."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.heard: list[int] = []
+        self.failures = failures
+
+    async def __call__(self, tx: Tx, envelope: Envelope) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ValueError("not today")
+        await tx.execute(sa.text("INSERT INTO effects VALUES (:id, 1)"), {"id": str(envelope.id)})
+        self.heard.append(envelope.data["number"])
+
+
+def relay(db: Database, redis: Any) -> Relay:
+    return Relay(db, redis, service="test", clock=CLOCK)
+
+
+def consumer(db: Database, redis: Any, handler: Hearing) -> Consumer:
+    return Consumer(db, redis, service="listener", streams=["test"], handlers={Happened.event_type: handler})
+
+
+async def test_events_travel_in_their_order_and_carry_their_envelope(kit_db: Database, redis: Any) -> None:
+    await say(kit_db, 1, 2, 3)
+    assert await relay(kit_db, redis).run_once() == 3
+    hearing = Hearing()
+    await consumer(kit_db, redis, hearing).run_once()
+    assert hearing.heard == [1, 2, 3]
+    assert await relay(kit_db, redis).run_once() == 0
+
+
+async def test_an_event_of_a_rolled_back_transaction_is_never_said(kit_db: Database, redis: Any) -> None:
+    async def crash() -> None:
+        async with kit_db.transaction() as tx:
+            await record(tx, Happened(number=1), aggregate="a", now=CLOCK.now())
+            raise RuntimeError
+
+    (result,) = await asyncio.gather(crash(), return_exceptions=True)
+    assert isinstance(result, RuntimeError)
+    assert await relay(kit_db, redis).run_once() == 0
+
+
+async def test_what_is_delivered_twice_has_its_effect_once(kit_db: Database, redis: Any) -> None:
+    await say(kit_db, 1)
+    await relay(kit_db, redis).run_once()
+    (entry,) = await redis.xrange(stream_of("test"))
+    await redis.xadd(stream_of("test"), entry[1])
+    hearing = Hearing()
+    await consumer(kit_db, redis, hearing).run_once()
+    assert hearing.heard == [1]
+
+
+async def test_everything_is_said_again_after_redis_was_wiped(kit_db: Database, redis: Any) -> None:
+    carrying, hearing = relay(kit_db, redis), Hearing()
+    listening = consumer(kit_db, redis, hearing)
+    await say(kit_db, 1)
+    await carrying.run_once()
+    await listening.run_once()
+    await say(kit_db, 2)
+    await carrying.run_once()
+    await redis.flushdb()
+    await say(kit_db, 3)
+    while await carrying.run_once():
+        pass
+    await listening.run_once()
+    assert hearing.heard == [1, 2, 3]
+
+
+async def test_two_relays_at_once_say_each_event_once_and_in_order(kit_db: Database, redis: Any) -> None:
+    await say(kit_db, *range(20))
+    first = relay(kit_db, redis)
+    await first.run_once()
+    await say(kit_db, *range(20, 40))
+    await asyncio.gather(*(relay(kit_db, redis).run_once() for _ in range(4)))
+    hearing = Hearing()
+    listening = consumer(kit_db, redis, hearing)
+    while await listening.run_once():
+        pass
+    assert hearing.heard == list(range(40))
+
+
+async def test_a_row_waits_while_an_earlier_one_of_its_aggregate_is_on_its_way(kit_db: Database, redis: Any) -> None:
+    await say(kit_db, 1, aggregate="a")
+    async with kit_db.transaction() as tx:
+        await tx.execute(sa.text("UPDATE outbox SET lease_until = now() + interval '1 minute'"))
+    await say(kit_db, 2, aggregate="a")
+    await say(kit_db, 3, aggregate="b")
+    await relay(kit_db, redis).run_once()
+    hearing = Hearing()
+    await consumer(kit_db, redis, hearing).run_once()
+    assert hearing.heard == [3]
+
+
+async def test_an_event_whose_handler_keeps_failing_is_laid_aside_with_its_error(kit_db: Database, redis: Any) -> None:
+    await say(kit_db, 1)
+    await relay(kit_db, redis).run_once()
+    hearing = Hearing(failures=99)
+    listening = consumer(kit_db, redis, hearing)
+    await listening.run_once()
+    (entry,) = await redis.xrange(stream_of("test"))
+    # What ten deliveries would have counted, at once.
+    await redis.xclaim(stream_of("test"), "listener", "gone", 0, [entry[0]], idle=60_000, retrycount=10)
+    await listening.run_once()
+    async with kit_db.reading() as view:
+        row = (await view.execute(sa.text("SELECT state, error, envelope FROM inbox"))).one()
+    assert (row.state, row.error) == ("dead", "ValueError: not today")
+    assert row.envelope["data"] == {"number": 1}
+
+
+async def test_the_stream_is_cut_only_where_every_group_has_read(kit_db: Database, redis: Any) -> None:
+    await say(kit_db, *range(5))
+    await relay(kit_db, redis).run_once()
+    await redis.xgroup_create(stream_of("test"), "slow", id="0")
+    await consumer(kit_db, redis, Hearing()).run_once()
+    await trim(redis, stream_of("test"))
+    assert await redis.xlen(stream_of("test")) == 5
