@@ -1,0 +1,68 @@
+"""The list of problem codes: every refusal that stands in the code, with its HTTP status."""
+
+import ast
+import enum
+import inspect
+from collections import defaultdict
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from exporting.workspace import REFERENCE, constant, load, page, source_files, table
+from ledgerlink_kit.errors import Kind
+from ledgerlink_kit.problem import STATUS
+
+KIND_AND_CODE = 2
+
+
+def pages() -> dict[str, str]:
+    """One page: code, status, and which parts of the system answer it."""
+    where: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for module, tree in source_files():
+        part = module.split(".")[0].removeprefix("ledgerlink_")
+        for status, code in [*_literal(tree), *_enumerated(module, tree)]:
+            where[code, status].add(part)
+    rows = [(f"`{code}`", status, ", ".join(sorted(where[code, status]))) for code, status in sorted(where)]
+    text = page(
+        "Problem codes",
+        "Every 4xx and 5xx is `application/problem+json` (RFC 9457). `code` is what a program should look at: "
+        "it never changes its meaning. A code of the kit may be answered by every service.",
+        table(("code", "status", "answered by"), rows),
+    )
+    return {f"{REFERENCE}/problems.md": text}
+
+
+def _literal(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Status and code of every ``Refused(Kind.X, "code", …)`` and ``Unavailable("code", …)``."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if node.func.id == "Refused" and len(node.args) >= KIND_AND_CODE and constant(node.args[1]):
+            yield _status(node.args[0]), constant(node.args[1])
+        elif node.func.id == "Unavailable" and node.args and constant(node.args[0]):
+            yield "503", constant(node.args[0])
+
+
+def _status(node: ast.expr) -> str:
+    """The HTTP status of a ``Kind.X`` expression; a dash where the kind is worked out at run time."""
+    if isinstance(node, ast.Attribute) and node.attr in Kind.__members__:
+        return str(STATUS[Kind[node.attr]])
+    return "—"
+
+
+def _enumerated(name: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Status and code from a module-level mapping of an enum's members to kinds."""
+    mentions_kind = any(
+        isinstance(node, ast.ImportFrom) and any(it.name == "Kind" for it in node.names) for node in tree.body
+    )
+    if not mentions_kind:
+        return
+    for mapping in _mappings(load(name)):
+        for code, kind in mapping.items():
+            if isinstance(code, enum.Enum) and isinstance(code.value, str) and isinstance(kind, Kind):
+                yield str(STATUS[kind]), code.value
+
+
+def _mappings(module: ModuleType) -> list[dict[Any, Any]]:
+    """The dictionaries that a module defines at its top."""
+    return [value for _, value in inspect.getmembers(module) if isinstance(value, dict)]
