@@ -18,6 +18,7 @@ BEGIN
 END $$
 """
 TABLES = (
+    "unsealed_events",
     "security_seals",
     "security_events",
     "signing_keys",
@@ -230,6 +231,14 @@ def _create_audit() -> None:
         sa.ForeignKeyConstraint(["event_id"], ["security_events.id"], name=op.f("fk_security_seals_event_id")),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_security_seals")),
         sa.UniqueConstraint("event_id", name=op.f("uq_security_seals_event_id")),
+    )
+    op.create_table(
+        "unsealed_events",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["event_id"], ["security_events.id"], name=op.f("fk_unsealed_events_event_id")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_unsealed_events")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_unsealed_events_event_id")),
     )
     op.execute(APPEND_ONLY)
     for table in ("security_events", "security_seals"):

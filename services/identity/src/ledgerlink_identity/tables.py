@@ -162,3 +162,11 @@ security_seals = sa.Table(
     sa.CheckConstraint("position > 0", name="position"),
     sa.CheckConstraint("octet_length(hash) = 32 AND octet_length(previous_hash) = 32", name="hash"),
 )
+
+unsealed_events = sa.Table(
+    "unsealed_events",
+    METADATA,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("event_id", sa.Uuid, sa.ForeignKey("security_events.id"), nullable=False, unique=True),
+)
+"""What the sealer has still to do; written with the event, removed with its seal."""

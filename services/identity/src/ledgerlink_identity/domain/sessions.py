@@ -93,16 +93,6 @@ class Refresh(Enum):
     """Not ours, or of a session that has ended: nothing happens."""
 
 
-class RevokedBecause(Enum):
-    """Why a session ended before its time."""
-
-    LOGOUT = "logout"
-    REVOKED = "revoked"
-    TOKEN_REUSED = "token-reused"  # noqa: S105 - a reason, no secret
-    PASSWORD_RESET = "password-reset"  # noqa: S105 - a reason, no secret
-    TOO_MANY_SESSIONS = "too-many-sessions"
-
-
 def derive_token(key: bytes, session_id: UUID, seed: bytes, generation: int) -> RefreshToken:
     """Return the token of a generation. The secret is HMAC-SHA-256 over the session, its seed and the generation."""
     message = session_id.bytes + generation.to_bytes(_GENERATION_BYTES) + seed

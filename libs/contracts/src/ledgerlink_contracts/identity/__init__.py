@@ -1,0 +1,1 @@
+"""What the others know of identity."""

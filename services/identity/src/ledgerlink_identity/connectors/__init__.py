@@ -1,0 +1,1 @@
+"""Adapters: password hashing, encryption, token signing and mail."""
