@@ -141,6 +141,4 @@ def _as_made(record: DecisionRecord) -> DecisionView:
 
 def _differences(stored: EventFacts, given: EventFacts) -> list[str]:
     """Name the top-level fields of the event that differ, as paths of the request body."""
-    return [
-        f"event.{name}" for name in EventFacts.model_fields if getattr(stored, name) != getattr(given, name)
-    ]
+    return [f"event.{name}" for name in EventFacts.model_fields if getattr(stored, name) != getattr(given, name)]

@@ -6,14 +6,15 @@ Amounts are integers of minor units with an ISO 4217 code; times are aware.
 from enum import StrEnum
 from typing import Annotated
 
+from pydantic import AwareDatetime, Field, StringConstraints
+
 from ledgerlink_contracts.ids import CaseId, DecisionId
 from ledgerlink_kit.money import AmountMinor, CurrencyCode
 from ledgerlink_kit.wire import Metadata, RequestModel, ResponseModel
-from pydantic import AwareDatetime, Field, StringConstraints
 
 EntityRef = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/+-]*$"),
+    StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@+-]*$"),
     Field(description="An identifier of a party or object. Opaque to risk: compared for equality, never parsed."),
 ]
 
