@@ -56,9 +56,6 @@ class Reply:
         return Response(self.body, self.status, headers=headers)
 
 
-
-
-
 def json_reply(status: int, content: BaseModel | dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
     """Write ``content`` as the JSON body of a reply."""
     body = content.model_dump_json().encode() if isinstance(content, BaseModel) else orjson.dumps(content)
@@ -201,11 +198,11 @@ async def run_phased(
         reply = render(await work())
     except Refused as refusal:
         if refusal.kind in _FORGOTTEN:
-            await _release(db, once, token)
+            await release(db, once, token)
             raise
         reply = refusal_reply(refusal)
     except BaseException:
-        await _release(db, once, token)
+        await release(db, once, token)
         raise
     async with db.transaction() as tx:
         await store(tx, once, reply)
@@ -270,7 +267,7 @@ async def store(tx: Tx, once: Once, reply: Reply) -> None:
     await tx.execute(_STORE, {**_names(once), **row})
 
 
-async def _release(db: Database, once: Once, token: UUID) -> None:
+async def release(db: Database, once: Once, token: UUID) -> None:
     """Give the key back unanswered, so that a retry need not wait for the lease to end."""
     async with db.transaction() as tx:
         await tx.execute(_RELEASE, {**_names(once), "token": token})
@@ -280,8 +277,7 @@ async def purge(tx: Tx, older_than_s: float) -> int:
     """Forget answered keys older than ``older_than_s`` seconds; gives how many went."""
     deleted = await tx.execute(
         text(
-            "DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(secs => :age) "
-            "AND status IS NOT NULL"
+            "DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(secs => :age) AND status IS NOT NULL"
         ),
         {"age": older_than_s},
     )
