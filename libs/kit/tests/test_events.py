@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 import pytest_asyncio
 import sqlalchemy as sa
-from redis.asyncio import Redis
 
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.inbox import Consumer, Envelope
 from ledgerlink_kit.outbox import Event, Relay, record, stream_of, trim
+from ledgerlink_kit.redis_client import connect_redis
 
 CLOCK = SystemClock()
 
@@ -24,7 +24,7 @@ class Happened(Event):
 
 @pytest_asyncio.fixture
 async def redis(redis_url: str) -> Any:
-    client = Redis.from_url(redis_url)
+    client = connect_redis(redis_url)
     yield client
     await client.aclose()
 

@@ -133,6 +133,9 @@ class TokenVerifier:
     @staticmethod
     def _decode(token: str, keys: KeySet) -> dict[str, Any]:
         decoded = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
+        if "crit" in decoded.header:
+            # We understand no extension, so RFC 7515, section 4.1.11, has us refuse them all.
+            raise ValueError("crit")
         if str(decoded.header.get("typ", "")).lower() not in {"at+jwt", "application/at+jwt"}:
             raise ValueError("typ")
         return decoded.claims
@@ -206,7 +209,7 @@ class Requirement:
 
 
 def requires(*scopes: str) -> Any:
-    """Make the dependency that demands ``scopes``: ``Annotated[Caller, requires("wallet:read")]``."""
+    """Demand ``scopes``, all of them, of the caller; stands in ``Annotated[Caller, …]``."""
     return Depends(Requirement(scopes))
 
 

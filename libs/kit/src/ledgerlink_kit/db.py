@@ -6,7 +6,7 @@ asks before each call (law *Transactions* 2).
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final, TypeVar
@@ -78,7 +78,9 @@ def constraint_name(error: BaseException) -> str | None:
     """Give the name of the constraint that an integrity error broke, if PostgreSQL told it."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     # SQLAlchemy wraps asyncpg's error once more; the original stands behind it.
-    return getattr(cause, "constraint_name", None) or getattr(cause.__cause__, "constraint_name", None)
+    return getattr(cause, "constraint_name", None) or getattr(
+        getattr(cause, "__cause__", None), "constraint_name", None
+    )
 
 
 def translate(error: BaseException) -> LedgerLinkError | None:
@@ -128,7 +130,7 @@ class Database:
         )
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
+    async def transaction(self) -> AsyncGenerator[Tx]:
         """Open a transaction; leaving the block commits, an exception rolls back.
 
         A commit whose answer was lost raises `Unavailable` with ``outcome_unknown``: the effect may stand. Raises
@@ -159,7 +161,7 @@ class Database:
             _open.reset(reset)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
         """Open a read-only, repeatable-read view: several statements see one moment."""
         try:
             async with self.engine.connect() as connection:

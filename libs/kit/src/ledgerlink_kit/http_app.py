@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 import orjson
@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -70,7 +70,7 @@ class _Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = {name: value for name, value in scope["headers"]}
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         parent = headers.get(b"traceparent", b"").decode("latin-1")
@@ -137,12 +137,10 @@ class _Shell:
     @staticmethod
     def _account(scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        _requests.labels(scope["method"], route, str(status)).inc()
-        _seconds.labels(scope["method"], route).observe(seconds)
+        account_request(scope["method"], route, status, seconds)
         if scope["path"] in _QUIET and status < HTTPStatus.BAD_REQUEST:
             return
-        state = scope.get("state")
-        caller = getattr(state, "caller", None) or (state.get("caller") if isinstance(state, dict) else None)
+        caller = scope.get("state", {}).get("caller")
         structlog.get_logger().info(
             "request",
             method=scope["method"],
@@ -154,6 +152,12 @@ class _Shell:
         )
 
 
+def account_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one answered request; ``route`` is a pattern or a name from a bounded set, never a path."""
+    _requests.labels(method, route, str(status)).inc()
+    _seconds.labels(method, route).observe(seconds)
+
+
 def _too_large(bytes_max: int) -> HTTPException:
     return HTTPException(413, f"The body is larger than {bytes_max} bytes.")
 
@@ -162,7 +166,7 @@ async def _problem(scope: Scope, receive: Receive, send: Send, error: HTTPExcept
     await problem.framework_response(error)(scope, receive, send)
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - everything that differs between services, once each, by keyword
     *,
     title: str,
     version: str,
@@ -198,7 +202,7 @@ def create_app(
     app.include_router(_kit_router(readiness))
     for router in routers:
         app.include_router(router)
-    app.openapi = lambda: _openapi(app, len(media_types))  # pyright: ignore[reportAttributeAccessIssue]
+    app.openapi = lambda: _openapi(app)  # pyright: ignore[reportAttributeAccessIssue]
     return app
 
 
@@ -237,7 +241,7 @@ async def readiness_response(readiness: Mapping[str, Check]) -> Response:
     return Response(body, 200 if ready else 503, media_type="application/json")
 
 
-def _openapi(app: FastAPI, media_types: int) -> dict[str, Any]:
+def _openapi(app: FastAPI) -> dict[str, Any]:
     """Describe the app, with the problems that any route may answer documented in one place."""
     if app.openapi_schema:
         return app.openapi_schema
@@ -247,15 +251,20 @@ def _openapi(app: FastAPI, media_types: int) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.include_in_schema:
-            for method in route.methods:
+    for route in api_routes(app):
+        if route.include_in_schema:
+            for method in route.methods or ():
                 _document(schema["paths"][route.path_format][method.lower()], route)
     app.openapi_schema = schema
     return schema
 
 
-def _document(operation: dict[str, Any], route: APIRoute) -> None:
+def api_routes(app: FastAPI) -> list[RouteContext]:
+    """List the routes of ``app`` that are its API, those of included routers with their full paths."""
+    return [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute)]
+
+
+def _document(operation: dict[str, Any], route: RouteContext) -> None:
     statuses = {400, 422, 503}
     scopes = guard_of(route)
     if scopes is not None:
@@ -273,7 +282,7 @@ def _document(operation: dict[str, Any], route: APIRoute) -> None:
         answers.setdefault(str(status), answer)
 
 
-def guard_of(route: APIRoute) -> tuple[str, ...] | None:
+def guard_of(route: RouteContext) -> tuple[str, ...] | None:
     """Give the scopes that ``route`` demands; empty when any caller will do, none when it is open to all."""
     found: tuple[str, ...] | None = None
     pending = [route.dependant]
@@ -287,8 +296,19 @@ def guard_of(route: APIRoute) -> tuple[str, ...] | None:
     return found
 
 
-def serve(app_factory: Callable[[], FastAPI], settings: ServiceSettings, service: str) -> None:
-    """Serve HTTP until SIGTERM; requests in flight are finished first."""
+def serve(
+    app_factory: Callable[[], ASGIApp],
+    settings: ServiceSettings,
+    service: str,
+    *,
+    http: Literal["httptools"] | type[asyncio.Protocol] = "httptools",
+    believes_local_proxies: bool = True,
+) -> None:
+    """Serve HTTP until SIGTERM; requests in flight are finished first.
+
+    ``http`` is the server's HTTP/1.1 protocol. ``believes_local_proxies`` takes the client's address from
+    X-Forwarded-For when the peer is this machine; the edge, which decides that itself, says no.
+    """
     configure_logging(service, level=settings.log_level, log_format=settings.log_format)
     configure_tracing(service, settings.otlp_endpoint)
     try:
@@ -297,7 +317,9 @@ def serve(app_factory: Callable[[], FastAPI], settings: ServiceSettings, service
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http="httptools",
+            http=http,
+            ws="none",
+            proxy_headers=believes_local_proxies,
             access_log=False,
             log_config=None,
             server_header=False,
@@ -335,7 +357,10 @@ def run_worker(
 
 
 async def _work(
-    settings: ServiceSettings, tasks: Mapping[str, Task], readiness: Mapping[str, Check], close: Callable[[], Awaitable[None]]
+    settings: ServiceSettings,
+    tasks: Mapping[str, Task],
+    readiness: Mapping[str, Check],
+    close: Callable[[], Awaitable[None]],
 ) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

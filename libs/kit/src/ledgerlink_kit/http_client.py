@@ -1,9 +1,8 @@
 """Calls to other services: bounded in time, traced, authorized, and never made inside a transaction."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 from urllib.parse import urlencode
 
 import aiohttp
@@ -154,7 +153,9 @@ class HttpClient:
             raise problem_to_refusal(reply)
         return reply.json() if reply.body else None
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> HttpReply:
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
+    ) -> HttpReply:
         sent = {**headers, "X-Request-ID": request_id(), "traceparent": traceparent() or new_traceparent()}
         if not sent["X-Request-ID"]:
             del sent["X-Request-ID"]
@@ -164,7 +165,7 @@ class HttpClient:
             reply = await self._transport.send(method, url, headers=sent, body=body, timeout_s=timeout_s)
         except ConnectionRefusedError as error:
             raise self._away("cannot be reached", unknown=False) from error
-        except (TimeoutError, asyncio.TimeoutError) as error:
+        except TimeoutError as error:
             raise self._away("did not answer in time", unknown=True) from error
         except OSError as error:
             raise self._away("broke the connection", unknown=True) from error
@@ -183,7 +184,7 @@ class HttpClient:
 def problem_to_refusal(reply: HttpReply) -> Refused:
     """Turn a 4xx answer back into the refusal that the upstream meant."""
     try:
-        body = orjson.loads(reply.body)
+        body: Any = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
-        body = {}
-    return refusal_from_problem(reply.status, body if isinstance(body, dict) else {})
+        body = None
+    return refusal_from_problem(reply.status, cast(dict[str, Any], body) if isinstance(body, dict) else {})

@@ -1,8 +1,8 @@
 """Typed identifiers: a UUID in the database, ``prefix_…`` on the wire.
 
 The wire form is a TypeID (specification 0.3): a lower-case prefix, an underscore and the 128 bits of the UUID in 26
-characters of Crockford's base 32. New ids are UUIDv7 (RFC 9562, section 5.7), so that they sort by their birth; ids that
-must come out the same twice are UUIDv8 (section 5.8) over a SHA-256.
+characters of Crockford's base 32. New ids are UUIDv7 (RFC 9562, section 5.7), so that they sort by their birth; ids
+that must come out the same twice are UUIDv8 (section 5.8) over a SHA-256.
 """
 
 import hashlib
@@ -144,4 +144,8 @@ class TypedId:
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Describe the wire form to OpenAPI."""
-        return {"type": "string", "pattern": f"^{cls.prefix}_{_WIRE.pattern}$", "examples": [f"{cls.prefix}_{'0' * 26}"]}
+        return {
+            "type": "string",
+            "pattern": f"^{cls.prefix}_{_WIRE.pattern}$",
+            "examples": [f"{cls.prefix}_{'0' * 26}"],
+        }

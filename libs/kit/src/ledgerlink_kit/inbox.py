@@ -17,7 +17,6 @@ from uuid import UUID
 import orjson
 import structlog
 from prometheus_client import Counter
-from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import text
 
@@ -25,6 +24,7 @@ from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import LedgerLinkError, Unavailable
 from ledgerlink_kit.limits import INBOX_BATCH, INBOX_TRIES_MAX
 from ledgerlink_kit.outbox import stream_of
+from ledgerlink_kit.redis_client import RedisClient
 from ledgerlink_kit.telemetry import request_context, span
 
 _BLOCK_MS: Final = 1000
@@ -94,7 +94,7 @@ class Consumer:
     def __init__(
         self,
         db: Database,
-        redis: "Redis[bytes] | Any",
+        redis: RedisClient,
         *,
         service: str,
         streams: Sequence[str],
@@ -172,7 +172,7 @@ class Consumer:
             except Unavailable:
                 # The database is away or busy: that says nothing about the event; wait, and count no try.
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises, the stream must go on
+            except Exception as error:
                 tries = await self._tries(stream, entry_id)
                 log.exception("event_failed", type=envelope.type, event_id=str(envelope.id), tries=tries)
                 if tries < INBOX_TRIES_MAX:

@@ -1,7 +1,8 @@
 """Amounts of money as integers of minor units, with the ISO 4217 currencies and their exponents.
 
 No float touches money: an amount is an ``int`` of minor units (pence, yen, fils), a rate is a ``Decimal`` with a stated
-rounding. Every amount is bounded at 2^53-1, the largest integer that every JSON reader keeps exact (RFC 8259, section 6).
+rounding. Every amount is bounded at 2^53-1, the largest integer that every JSON reader keeps
+exact (RFC 8259, section 6).
 """
 
 import re

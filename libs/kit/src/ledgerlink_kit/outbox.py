@@ -18,7 +18,6 @@ import orjson
 import structlog
 from prometheus_client import Counter, Gauge
 from pydantic import BaseModel, ConfigDict
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Row, text
 
@@ -27,6 +26,7 @@ from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.limits import OUTBOX_BATCH, OUTBOX_RETENTION_S
+from ledgerlink_kit.redis_client import RedisClient
 from ledgerlink_kit.telemetry import new_traceparent, traceparent
 
 _LEASE_S: Final = 30
@@ -110,7 +110,7 @@ _FORGET: Final = text("DELETE FROM outbox WHERE published_at < now() - make_inte
 class Relay:
     """Carries one service's outbox to its stream, ``events:<service>``."""
 
-    def __init__(self, db: Database, redis: "Redis[bytes] | Any", *, service: str, clock: Clock) -> None:
+    def __init__(self, db: Database, redis: RedisClient, *, service: str, clock: Clock) -> None:
         """Carry from ``db`` to ``redis``."""
         self._db = db
         self._redis = redis
@@ -191,7 +191,7 @@ class Relay:
         await trim(self._redis, self._stream)
 
 
-async def trim(redis: "Redis[bytes] | Any", stream: str) -> None:
+async def trim(redis: RedisClient, stream: str) -> None:
     """Cut the entries of ``stream`` that every consumer group has read and acknowledged."""
     if not await redis.exists(stream):
         return

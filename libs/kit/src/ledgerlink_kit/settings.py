@@ -14,18 +14,22 @@ def env_prefix(prefix: str) -> SettingsConfigDict:
 class ServiceSettings(BaseSettings):
     """What every process needs to know. A service adds its own fields in a subclass with its own prefix."""
 
-    environment: Literal["local", "test", "production"] = Field("production", description="Where this process runs")
-    host: str = Field("127.0.0.1", description="Address to listen on")
-    port: int = Field(0, ge=0, le=65535, description="Port of the HTTP API; 0 takes a free one")
-    worker_port: int = Field(0, ge=0, le=65535, description="Port of the worker's health and metrics")
-    issuer: str = Field("http://127.0.0.1:8080", description="`iss` that access tokens must carry")
-    audience: str = Field("ledgerlink", description="`aud` that access tokens must carry")
-    identity_url: str = Field("http://127.0.0.1:8081", description="Where identity answers")
-    client_id: str = Field("", description="This service's own OAuth2 client")
-    client_secret: SecretStr = Field(SecretStr(""), description="Secret of that client")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
-    log_format: Literal["json", "console"] = Field("json", description="Form of the log lines")
-    otlp_endpoint: str | None = Field(None, description="OTLP/HTTP collector; none turns tracing off")
+    environment: Literal["local", "test", "production"] = Field(
+        default="production", description="Where this process runs"
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(default=0, ge=0, le=65535, description="Port of the HTTP API; 0 takes a free one")
+    worker_port: int = Field(default=0, ge=0, le=65535, description="Port of the worker's health and metrics")
+    issuer: str = Field(default="http://127.0.0.1:8080", description="`iss` that access tokens must carry")
+    audience: str = Field(default="ledgerlink", description="`aud` that access tokens must carry")
+    identity_url: str = Field(default="http://127.0.0.1:8081", description="Where identity answers")
+    client_id: str = Field(default="", description="This service's own OAuth2 client")
+    client_secret: SecretStr = Field(default=SecretStr(""), description="Secret of that client")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least level that is logged"
+    )
+    log_format: Literal["json", "console"] = Field(default="json", description="Form of the log lines")
+    otlp_endpoint: str | None = Field(default=None, description="OTLP/HTTP collector; none turns tracing off")
 
     def redacted(self) -> dict[str, Any]:
         """Give the settings as plain values, secrets and passwords in addresses masked."""
@@ -39,8 +43,8 @@ class StoredSettings(ServiceSettings):
     """The settings of a process that has a database and Redis."""
 
     database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, version 7 or later")
-    db_pool_size: int = Field(8, ge=1, le=200, description="Database connections of one process at the most")
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="Redis or Valkey, version 7 or later")
+    db_pool_size: int = Field(default=8, ge=1, le=200, description="Database connections of one process at the most")
 
 
 def _mask_password(text: str) -> str:

@@ -7,13 +7,14 @@ OpenTelemetry's and cost nothing while no OTLP endpoint is set; the W3C trace co
 import logging
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
 import orjson
 import structlog
+from structlog.typing import EventDict
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _traceparent: ContextVar[str] = ContextVar("traceparent", default="")
@@ -55,7 +56,7 @@ def valid_traceparent(text: str) -> bool:
 
 
 @contextmanager
-def request_context(request: str, parent: str) -> Iterator[None]:
+def request_context(request: str, parent: str) -> Generator[None]:
     """Serve one request, or one event, under these ids; log lines, calls and events made within carry them."""
     request_reset, trace_reset = _request_id.set(request), _traceparent.set(parent)
     try:
@@ -65,7 +66,7 @@ def request_context(request: str, parent: str) -> Iterator[None]:
         _traceparent.reset(trace_reset)
 
 
-def _add_ids(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _add_ids(_logger: object, _method: str, event: EventDict) -> EventDict:
     if request := _request_id.get():
         event["request_id"] = request
     if parent := _traceparent.get():
@@ -73,16 +74,24 @@ def _add_ids(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, 
     return event
 
 
-def _redact(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     for name in _REDACTED_NAMES & event.keys():
         event[name] = "[redacted]"
     return event
 
 
+def _to_json(event: EventDict, **_: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+def _level(name: str) -> int:
+    return logging.getLevelNamesMapping()[name.upper()]
+
+
 def configure_logging(service: str, *, level: str = "INFO", log_format: str = "json") -> None:
     """Send all logs, the libraries' too, to standard output as one line each."""
 
-    def name_service(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    def name_service(_logger: object, _method: str, event: EventDict) -> EventDict:
         return {"service": service, **event}
 
     shared: list[Any] = [
@@ -94,13 +103,13 @@ def configure_logging(service: str, *, level: str = "INFO", log_format: str = "j
         structlog.processors.format_exc_info,
     ]
     renderer = (
-        structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str).decode())
+        structlog.processors.JSONRenderer(serializer=_to_json)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     )
     structlog.configure(
         processors=[name_service, *shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(_level(level)),
         logger_factory=structlog.PrintLoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -108,9 +117,9 @@ def configure_logging(service: str, *, level: str = "INFO", log_format: str = "j
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[name_service, renderer], foreign_pre_chain=shared)
     )
-    root = logging.getLogger()
+    root = logging.getLogger()  # noqa: TID251 - here is where the libraries' logs are led into ours
     root.handlers = [handler]
-    root.setLevel(max(logging.getLevelName(level.upper()), logging.WARNING))
+    root.setLevel(max(_level(level), logging.WARNING))
 
 
 def configure_tracing(service: str, otlp_endpoint: str | None) -> None:
@@ -141,7 +150,7 @@ def stop_tracing() -> None:
 
 
 @contextmanager
-def span(name: str, **attributes: str | int) -> Iterator[None]:
+def span(name: str, **attributes: str | int) -> Generator[None]:
     """Trace one piece of work, named by its verb, as a child of the current trace context."""
     tracer = _tracing.get("tracer")
     if tracer is None:

@@ -1,4 +1,4 @@
-"""What tests of services need: a clock to turn, tokens to present, databases to spoil, faults to inject, routes to walk."""
+"""What tests of services need: a clock to turn, tokens to present, faults to inject, routes to walk."""
 
 from ledgerlink_kit.testing.clock import ManualClock
 from ledgerlink_kit.testing.faults import Fault, Faults

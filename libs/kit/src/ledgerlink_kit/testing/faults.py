@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 
-class Fault(Exception):  # noqa: N818 - it stands for a crash, not for an error that code may handle
+class Fault(Exception):
     """The process stops here, as far as the test is concerned."""
 
 

@@ -1,6 +1,6 @@
 """HTTP to an app in process, without a socket."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx
@@ -12,7 +12,7 @@ from ledgerlink_kit.http_client import HttpReply
 
 
 @asynccontextmanager
-async def client_for(app: FastAPI, *, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def client_for(app: FastAPI, *, token: str | None = None) -> AsyncGenerator[httpx.AsyncClient]:
     """Start ``app`` (its lifespan too) and give a client that speaks to it, with ``token`` on every request."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with LifespanManager(app, startup_timeout=30, shutdown_timeout=30) as started:
@@ -33,7 +33,9 @@ class AsgiTransport:
     ) -> HttpReply:
         """Send one request."""
         answer = await self._client.request(method, url, headers=dict(headers), content=body, timeout=timeout_s)
-        return HttpReply(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content)
+        return HttpReply(
+            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
+        )
 
     async def close(self) -> None:
         """Close the client."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -76,7 +76,7 @@ def database_templates(request: pytest.FixtureRequest) -> Iterator[Templates]:
 
 @pytest_asyncio.fixture
 async def make_database(database_templates: Templates) -> AsyncIterator[MakeDatabase]:
-    """A factory: ``await make_database("ledgerlink_wallet")`` gives a fresh, migrated `Database`."""
+    """Make databases: awaiting it with a package such as ``"ledgerlink_wallet"`` gives a fresh, migrated one."""
     made: list[tuple[str, Database]] = []
 
     async def make(package: str) -> Database:
@@ -102,12 +102,12 @@ def empty_database_url(make_database: MakeDatabase, database_templates: Template
 @pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of an empty Redis database that no other test process uses."""
-    import redis  # noqa: PLC0415 - only tests that need a Redis pay for it
+    from redis import Redis  # noqa: PLC0415 - only tests that need a Redis pay for it
 
     worker = str(getattr(request.config, "workerinput", {}).get("workerid", "gw0"))
     number = uuid8(worker).int % 15 + 1 if not worker.startswith("gw") else int(worker[2:]) % 16
     url = f"{os.environ[REDIS].rstrip('/').removesuffix('/0')}/{number}"
-    client = redis.Redis.from_url(url)
+    client: Any = Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
     client.flushdb()
     yield url
     client.close()

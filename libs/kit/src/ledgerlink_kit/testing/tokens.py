@@ -20,7 +20,7 @@ class StaticJwks:
         """Hold ``keys``."""
         self._keys = keys
 
-    async def keys(self, *, fresh: bool) -> KeySet:  # noqa: ARG002 - nothing fresher exists
+    async def keys(self, *, fresh: bool) -> KeySet:
         """Give the keys."""
         return self._keys
 
