@@ -1,0 +1,1 @@
+"""What the gateway answers itself, on FastAPI: the overview, health, and the documentation."""

@@ -1,0 +1,60 @@
+"""What the edge knows of one request while it serves it: the material of its access log line and of its answer."""
+
+import os
+import time
+from typing import Final
+
+from ledgerlink_gateway.domain.route_table import Route
+from ledgerlink_kit.auth import Caller
+
+CLIENT_GONE: Final = 499
+"""The status that the log and the metrics give a request whose caller left before an answer; never sent."""
+
+
+class Visit:
+    """One request. Mutable, and alive as long as the request."""
+
+    __slots__ = (
+        "answered_bytes",
+        "caller",
+        "client",
+        "has_unread_body",
+        "is_gone",
+        "limit_headers",
+        "method",
+        "path",
+        "reason",
+        "request_id",
+        "route",
+        "started",
+        "status",
+        "traceparent",
+    )
+
+    def __init__(self, method: str, path: str) -> None:
+        """Begin with ids of our own; the caller's replace them once its headers are found sound."""
+        ids = os.urandom(40).hex()
+        self.method = method
+        self.path = path
+        self.request_id = ids[:32].encode()
+        self.traceparent = f"00-{ids[32:64]}-{ids[64:80]}-01".encode()
+        self.started = time.perf_counter()
+        self.route: Route | None = None
+        self.caller: Caller | None = None
+        self.client = ""
+        self.status = 0
+        self.reason: str | None = None
+        self.limit_headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.has_unread_body = False
+        self.is_gone = False
+        self.answered_bytes = 0
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the head of an answer was sent, so that no other can be."""
+        return self.status != 0
+
+    @property
+    def route_name(self) -> str:
+        """The row that the request matched, or `unmatched`: a bounded set, fit for a metric's label."""
+        return "unmatched" if self.route is None else self.route.name

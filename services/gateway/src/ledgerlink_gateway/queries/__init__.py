@@ -1,0 +1,1 @@
+"""What the gateway composes from several services: the overview and the merged documentation."""
