@@ -11,6 +11,7 @@ from ledgerlink_tidy.source import Source
 SERVICE = "services/wallet/src/ledgerlink_wallet/commands.py"
 DOMAIN = "services/wallet/src/ledgerlink_wallet/domain/apply.py"
 API = "services/wallet/src/ledgerlink_wallet/api/wallets.py"
+MIGRATION = "services/wallet/migrations/versions/0001_ledger.py"
 TEST = "services/wallet/tests/domain/test_apply.py"
 LONG_BODY = "    x = 1\n" * 69
 PEM = "-----BEGIN PRIVATE" + " KEY-----\nMIIEvQIBADANBgkqhkiG9w0B"  # in two pieces, so that this file is clean
@@ -32,6 +33,7 @@ class Case:
 CASES = [
     Case("long-function", SERVICE, f"def post():\n{LONG_BODY}", f"def post():\n{LONG_BODY[10:]}"),
     Case("long-function", TEST, DOC + f"async def feed():\n{LONG_BODY}", DOC, line=2),
+    Case("long-function", SERVICE, f"def post():\n{LONG_BODY}", f"def upgrade():\n{LONG_BODY}", kept_at=MIGRATION),
     Case("long-file", SERVICE, "x = f()\n" * 500, "x = f()\n" * 499),
     Case("long-file", SERVICE, "x = f()\n" * 500, "TABLE = {\n" + "    1: 'a',\n" * 600 + "}\n"),
     Case("vague-name", "services/wallet/src/ledgerlink_wallet/utils.py", "", "", kept_at=SERVICE),

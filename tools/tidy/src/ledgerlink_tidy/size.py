@@ -11,7 +11,9 @@ VAGUE = frozenset({"utils", "util", "common", "helpers", "helper", "base", "mana
 
 
 def long_function(source: Source) -> Iterator[tuple[int, str]]:
-    """A function stays under 70 lines, from ``def`` to its last line."""
+    """A function stays under 70 lines, first to last; a migration is a list of tables and may be longer."""
+    if source.is_migration:
+        return
     for node in source.functions():
         length = (node.end_lineno or node.lineno) - node.lineno + 1
         if length > FUNCTION_LINES_MAX:
