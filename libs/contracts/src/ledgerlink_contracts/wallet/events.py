@@ -1,0 +1,51 @@
+"""What the ledger tells the others; stream `events:wallet`. The aggregate is the wallet, the transfer or the hold."""
+
+from typing import ClassVar
+
+from ledgerlink_kit.outbox import Event
+
+from ledgerlink_contracts.ids import TransferId
+from ledgerlink_contracts.wallet.models import HoldView, TransferView, WalletView
+
+
+class WalletCreated(Event):
+    """A wallet was opened."""
+
+    event_type: ClassVar[str] = "wallet.wallet.created"
+    wallet: WalletView
+
+
+class TransferPosted(Event):
+    """A transfer was posted: by an order, a capture or a reversal."""
+
+    event_type: ClassVar[str] = "wallet.transfer.posted"
+    transfer: TransferView
+
+
+class HoldPlaced(Event):
+    """Funds were reserved."""
+
+    event_type: ClassVar[str] = "wallet.hold.placed"
+    hold: HoldView
+
+
+class HoldCaptured(Event):
+    """A hold was captured, whole or in part; `hold.state` is `placed` while a rest still waits."""
+
+    event_type: ClassVar[str] = "wallet.hold.captured"
+    hold: HoldView
+    transfer: TransferId
+
+
+class HoldReleased(Event):
+    """What was left of a hold was given back."""
+
+    event_type: ClassVar[str] = "wallet.hold.released"
+    hold: HoldView
+
+
+class HoldExpired(Event):
+    """A hold's time came, and what was left of it was given back."""
+
+    event_type: ClassVar[str] = "wallet.hold.expired"
+    hold: HoldView

@@ -1,0 +1,250 @@
+"""The committer: every write of the ledger passes through it, in batches, one commit each.
+
+A row lock is held until the write-ahead log is flushed, so one commit per transfer makes a hot account slow; a batch
+shares the flush. Commands wait in a bounded queue; while one batch commits the next one gathers, without any timer, so a
+command alone is a batch of one and load makes batches grow. Nobody is answered before the commit is durable.
+
+When the commit's answer is lost, the batch is run again: its ids find the outcomes that were committed, so nothing is
+done twice and nobody is answered from hope. A batch that breaks on one command is run command by command, so that the
+bad one breaks alone.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import asyncpg
+import structlog
+from ledgerlink_kit.clock import Clock
+from ledgerlink_kit.errors import Defect, LedgerLinkError, Unavailable
+from ledgerlink_kit.limits import TRANSACTION_TRIES_MAX
+from ledgerlink_kit.telemetry import new_traceparent, request_id, span, traceparent
+from prometheus_client import Counter, Gauge, Histogram
+
+from ledgerlink_wallet.commands import batch
+from ledgerlink_wallet.commands.batch import Asked
+from ledgerlink_wallet.domain.orders import CaptureHold, Command, PostTransfer
+from ledgerlink_wallet.runtime import Answer, Owners
+
+POSTINGS_PER_BATCH_MAX: Final = 5_000
+"""Postings in one commit; a batch ends before the command that would pass it."""
+
+PATIENCE_S: Final = 5.0
+"""How long a batch waits for an absent database before its callers are told to come back."""
+
+_PAUSE_S: Final = 0.1
+
+_CONFLICTS: Final = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.UniqueViolationError,  # another process opened the same account or used the same id a moment before
+)
+_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.LockNotAvailableError,
+    OSError,
+    TimeoutError,
+)
+
+_batch_size = Histogram(
+    "ledgerlink_wallet_batch_commands",
+    "Commands that one commit carried",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000),
+)
+_commit_seconds = Histogram(
+    "ledgerlink_wallet_batch_seconds",
+    "Time from taking a batch to its durable commit",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_queue_depth = Gauge("ledgerlink_wallet_queue_commands", "Commands that wait for the committer")
+_reruns = Counter("ledgerlink_wallet_batch_reruns_total", "Batches that were run again", ["reason"])
+_commands = Counter("ledgerlink_wallet_commands_total", "Commands carried out", ["command", "status"])
+_replays = Counter("ledgerlink_wallet_idempotency_replays_total", "Commands answered from memory")
+
+
+class _Waiting(NamedTuple):
+    asked: Asked
+    answer: "asyncio.Future[Answer]"
+
+
+class Committer:
+    """Takes commands from many callers and commits them in batches, one batch at a time."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, clock: Clock, owners: Owners, *, queue_max: int = 10_000, batch_max: int = 1_000
+    ) -> None:
+        """Commit over ``pool``; at most ``queue_max`` commands wait, at most ``batch_max`` share a commit."""
+        self._pool = pool
+        self._clock = clock
+        self._owners = owners
+        self._queue_max = queue_max
+        self._batch_max = batch_max
+        self._queue: deque[_Waiting] = deque()
+        self._news = asyncio.Event()
+        self._stopping = False
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._loop = asyncio.create_task(self._run(), name="committer")
+
+    async def stop(self) -> None:
+        """Take no more commands, finish those that wait, and end."""
+        self._stopping = True
+        self._news.set()
+        if self._loop is not None:
+            await self._loop
+
+    async def check(self) -> None:
+        """Raise `Unavailable` when nothing is being committed (for readiness)."""
+        if self._loop is None or self._loop.done():
+            raise Unavailable("committer-stopped", "The ledger takes no commands now; try again.")
+
+    async def submit(self, command: Command) -> Answer:
+        """Carry out ``command`` with whoever else asks meanwhile; answers once that is durable.
+
+        Raises `Unavailable` when the queue is full or the database is away (``outcome_unknown`` tells whether the
+        command may have been carried out: send it again with its id), `Defect` when the ledger cannot do it.
+        """
+        if self._stopping or len(self._queue) >= self._queue_max:
+            raise Unavailable("ledger-busy", f"{len(self._queue)} commands wait already; try again in a moment.")
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        asked = Asked(command, request_id(), traceparent() or new_traceparent())
+        self._queue.append(_Waiting(asked, answer))
+        self._news.set()
+        return await answer
+
+    async def _run(self) -> None:
+        while True:
+            if not self._queue:
+                if self._stopping:
+                    return
+                self._news.clear()
+                await self._news.wait()
+                continue
+            waiting = self._take()
+            _queue_depth.set(len(self._queue))
+            await self._commit(waiting)
+
+    def _take(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        postings = 0
+        while self._queue and len(taken) < self._batch_max:
+            command = self._queue[0].asked.command
+            postings += len(command.postings) if isinstance(command, PostTransfer | CaptureHold) else 1
+            if taken and postings > POSTINGS_PER_BATCH_MAX:
+                break
+            taken.append(self._queue.popleft())
+        return taken
+
+    async def _commit(self, waiting: Sequence[_Waiting]) -> None:
+        _batch_size.observe(len(waiting))
+        with _commit_seconds.time(), span("commit batch", commands=len(waiting)):
+            try:
+                answers = await self._durably([one.asked for one in waiting])
+            except Unavailable as error:
+                _tell(waiting, error)
+            except Exception as error:  # noqa: BLE001 - whatever breaks a batch must not break the committer
+                await self._one_by_one(waiting, error)
+            else:
+                _tell_each(waiting, answers)
+
+    async def _one_by_one(self, waiting: Sequence[_Waiting], cause: Exception) -> None:
+        """Run the commands of a broken batch each alone, so that only those that break it break."""
+        if len(waiting) == 1:
+            structlog.get_logger().error("command_broke", command=_name(waiting[0].asked), exc_info=cause)
+            _tell(waiting, Defect(f"{type(cause).__name__}: {cause}"))
+            return
+        _reruns.labels("poisoned").inc()
+        for one in waiting:
+            try:
+                answers = await self._durably([one.asked])
+            except Exception as error:  # noqa: BLE001 - as above
+                if not isinstance(error, LedgerLinkError):
+                    structlog.get_logger().error("command_broke", command=_name(one.asked), exc_info=error)
+                ours = error if isinstance(error, LedgerLinkError) else Defect(f"{type(error).__name__}: {error}")
+                _tell([one], ours)
+            else:
+                _tell_each([one], answers)
+
+    async def _durably(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Run the batch until its commit is known to be durable, or patience ends."""
+        deadline = self._clock.monotonic() + PATIENCE_S
+        conflicts = 0
+        unknown = False
+        while True:
+            trial = _Trial()
+            try:
+                async with self._pool.acquire() as connection:
+                    return await trial.run(connection, asked, self._owners, self._clock)
+            except _CONFLICTS as error:
+                conflicts += 1
+                _reruns.labels("conflict").inc()
+                if conflicts >= TRANSACTION_TRIES_MAX and isinstance(error, asyncpg.UniqueViolationError):
+                    raise
+                if conflicts >= TRANSACTION_TRIES_MAX:
+                    raise Unavailable("transaction-conflict", "Too many changes to the same accounts at once.") from error
+                # Jitter keeps two processes that collided from meeting again; it needs no secrecy.
+                await asyncio.sleep(random.uniform(0.002, 0.02) * conflicts)  # noqa: S311
+            except _AWAY as error:
+                # After a lost commit only the ids can tell; running the batch again asks them.
+                unknown = unknown or trial.committing
+                _reruns.labels("away").inc()
+                if self._clock.monotonic() > deadline:
+                    raise Unavailable(
+                        "ledger-unavailable",
+                        "The ledger's database is away; send this again with the same id.",
+                        2,
+                        outcome_unknown=unknown,
+                    ) from error
+                await asyncio.sleep(_PAUSE_S)
+
+
+class _Trial:
+    """One run of a batch; ``committing`` tells afterwards whether its commit was sent."""
+
+    def __init__(self) -> None:
+        self.committing = False
+
+    async def run(
+        self, connection: "asyncpg.pool.PoolConnectionProxy", asked: Sequence[Asked], owners: Owners, clock: Clock
+    ) -> list[Answer]:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            answers = await batch.run(connection, asked, owners, clock.now())
+        except BaseException:
+            # When the connection is gone the transaction is gone with it; what made us roll back is the news.
+            with suppress(*_AWAY):
+                await transaction.rollback()
+            raise
+        self.committing = True
+        await transaction.commit()
+        return answers
+
+
+def _name(asked: Asked) -> str:
+    return type(asked.command).__name__
+
+
+def _tell(waiting: Sequence[_Waiting], error: LedgerLinkError) -> None:
+    for one in waiting:
+        if not one.answer.done():
+            one.answer.set_exception(error)
+
+
+def _tell_each(waiting: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
+    for one, answer in zip(waiting, answers, strict=True):
+        _commands.labels(_name(one.asked), str(answer.status)).inc()
+        if answer.replayed:
+            _replays.inc()
+        # A caller who has gone away hears nothing; what was done stands under its id.
+        if not one.answer.done():
+            one.answer.set_result(answer)

@@ -1,0 +1,128 @@
+"""Answers as bytes: made once when a command is decided, stored under its id, and sent again whenever it is repeated.
+
+Plain dictionaries and one call of the serializer: at a thousand answers a batch, models would cost more than the ledger.
+The tests hold every answer against the models of `ledgerlink_contracts.wallet.models`.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import orjson
+from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
+from ledgerlink_contracts.wallet.refusals import KINDS
+from ledgerlink_kit.errors import Refused
+from ledgerlink_kit.problem import problem_body, status_of
+
+from ledgerlink_wallet.domain.books import Account, Entry, Hold, Transfer
+from ledgerlink_wallet.domain.orders import Captured, HoldChanged, Posted, Refusal, Result, StandingChanged
+from ledgerlink_wallet.domain.parties import account_wire
+
+CREATED: Final = 201
+OK: Final = 200
+_OPTIONS: Final = orjson.OPT_UTC_Z
+
+
+class Rendered(NamedTuple):
+    """An answer before it is known whether it will be repeated."""
+
+    status: int
+    body: bytes
+
+
+def render(result: Result, request_id: str) -> Rendered:
+    """Write ``result`` as the answer to its command; a refusal carries the id of the request that met it."""
+    if isinstance(result, Posted):
+        return Rendered(CREATED, dumps(transfer_body(result.transfer, result.entries)))
+    if isinstance(result, HoldChanged):
+        placed = bool(result.entries) and result.hold.remaining_minor > 0
+        return Rendered(CREATED if placed else OK, dumps(hold_body(result.hold, result.account)))
+    if isinstance(result, Captured):
+        body = {
+            "hold": hold_body(result.hold, result.account),
+            "transfer": transfer_body(result.transfer, result.entries),
+        }
+        return Rendered(CREATED, dumps(body))
+    if isinstance(result, StandingChanged):
+        return Rendered(OK, dumps({"id": account_wire(result.account.facts.id), "state": result.account.standing}))
+    refused = refused_from(result)
+    return Rendered(status_of(refused), orjson.dumps({**problem_body(refused), "request_id": request_id}))
+
+
+def dumps(body: dict[str, Any]) -> bytes:
+    """Write ``body`` as JSON, moments in UTC."""
+    return orjson.dumps(body, option=_OPTIONS)
+
+
+def refused_from(refusal: Refusal) -> Refused:
+    """Give the domain's refusal its kind."""
+    return Refused(KINDS[refusal.code], refusal.code.value, refusal.detail, **refusal.members)
+
+
+def balance_body(account: Account) -> dict[str, Any]:
+    """Give an account's balances as `BalanceView` has them."""
+    posted, pending = account.posted_minor, account.pending_minor
+    return {
+        "currency": account.facts.currency,
+        "posted_minor": posted,
+        "pending_minor": pending,
+        "available_minor": posted - pending,
+    }
+
+
+def _entry_body(entry: Entry) -> dict[str, Any]:
+    side, layer, amount, after = entry
+    facts = after.facts
+    posted, pending = after.posted_minor, after.pending_minor
+    return {
+        "account": account_wire(facts.id),
+        "party": facts.party,
+        "side": side,
+        "layer": layer,
+        "amount_minor": amount,
+        "currency": facts.currency,
+        "posted_minor": posted,
+        "pending_minor": pending,
+        "available_minor": posted - pending,
+        "version": after.version,
+    }
+
+
+def transfer_body(transfer: Transfer, entries: tuple[Entry, ...]) -> dict[str, Any]:
+    """Give a transfer as `TransferView` has it."""
+    return {
+        "id": str(TransferId(transfer.id)),
+        "kind": transfer.kind,
+        "state": "posted",
+        "postings": [
+            {"debit": m.debit.party, "credit": m.credit.party, "amount_minor": m.amount_minor, "currency": m.currency}
+            for m in transfer.movements
+        ],
+        "entries": [_entry_body(entry) for entry in entries],
+        "on_behalf_of": transfer.on_behalf_of,
+        "reference": transfer.reference,
+        "metadata": transfer.metadata,
+        "reverses": None if transfer.reverses is None else str(TransferId(transfer.reverses)),
+        "hold": None if transfer.hold is None else str(HoldId(transfer.hold)),
+        "effective_at": transfer.effective_at,
+        "recorded_at": transfer.recorded_at,
+    }
+
+
+def hold_body(hold: Hold, account: Account) -> dict[str, Any]:
+    """Give a hold as `HoldView` has it; ``account`` is the wallet's account after the step."""
+    facts = hold.account
+    assert facts.wallet is not None
+    return {
+        "id": str(HoldId(hold.id)),
+        "wallet": str(WalletId(facts.wallet)),
+        "account": account_wire(facts.id),
+        "state": hold.state,
+        "amount_minor": hold.amount_minor,
+        "captured_minor": hold.captured_minor,
+        "remaining_minor": hold.remaining_minor,
+        "currency": facts.currency,
+        "expires_at": hold.expires_at,
+        "on_behalf_of": hold.on_behalf_of,
+        "reference": hold.reference,
+        "recorded_at": hold.recorded_at,
+        "balance": balance_body(account),
+    }

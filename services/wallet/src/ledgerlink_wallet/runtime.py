@@ -1,0 +1,74 @@
+"""What the operator chose (`WalletSettings`) and what every command is given (`Runtime`)."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+from ledgerlink_kit.clock import Clock
+from ledgerlink_kit.db import Database
+from ledgerlink_kit.settings import StoredSettings, env_prefix
+from pydantic import Field
+
+from ledgerlink_wallet.domain.books import WalletKey
+from ledgerlink_wallet.domain.orders import Command
+
+_OWNERS_MAX: Final = 200_000
+
+
+class WalletSettings(StoredSettings):
+    """The wallet service's settings, from `WALLET_…` variables."""
+
+    model_config = env_prefix("WALLET_")
+
+    self_funding: bool = Field(
+        default=False, description="May owners credit and debit their own wallets from and to `world`"
+    )
+    queue_max: int = Field(10_000, ge=1, le=1_000_000, description="Commands that wait for the committer at the most")
+    batch_max: int = Field(1_000, ge=1, le=5_000, description="Commands that one commit carries at the most")
+    audit_every_s: float = Field(60.0, ge=1, description="Seconds between two checks of the ledger's invariants")
+
+
+class Answer(NamedTuple):
+    """What a command is answered: a status and JSON bytes; ``replayed`` when its id was answered so before."""
+
+    status: int
+    body: bytes
+    replayed: bool
+
+
+class Ledger(Protocol):
+    """Where commands go: the committer."""
+
+    async def submit(self, command: Command) -> Answer:
+        """Carry out ``command`` and answer once that is durable. Raises `Unavailable` when the queue is full."""
+        ...
+
+
+class Owners:
+    """Who owns which wallet. An owner never changes, so what was learned once stays true."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._known: OrderedDict[WalletKey, str] = OrderedDict()
+
+    def get(self, wallet: WalletKey) -> str | None:
+        """Give the owner, if known."""
+        return self._known.get(wallet)
+
+    def learn(self, owners: Mapping[WalletKey, str]) -> None:
+        """Remember ``owners``; the oldest knowledge goes first when there is too much."""
+        self._known.update(owners)
+        while len(self._known) > _OWNERS_MAX:
+            self._known.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What commands and queries work with."""
+
+    db: Database
+    ledger: Ledger
+    clock: Clock
+    settings: WalletSettings
+    owners: Owners = field(default_factory=Owners)
