@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from ledgerlink_kit.errors import Kind, Refused
 
+from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_sandbox.domain.authorizations import (
     AUTHORIZATION_TTL,
     Authorization,
@@ -58,6 +58,12 @@ def test_captures_in_parts_end_captured_when_nothing_is_left() -> None:
     assert (first.status, first.capturable_minor) == (AuthorizationStatus.PARTIALLY_CAPTURED, 600)
     second = capture(first, 600, NOW)
     assert (second.status, second.capturable_minor, second.version) == (AuthorizationStatus.CAPTURED, 0, 3)
+
+
+def test_a_final_capture_releases_what_it_leaves() -> None:
+    ended = capture(capture(authorized(), 400, NOW), 100, NOW, final=True)
+    assert (ended.status, ended.captured_minor, ended.released_minor) == (AuthorizationStatus.CAPTURED, 500, 500)
+    assert capture(authorized(), 1000, NOW, final=True).released_minor == 0
 
 
 @pytest.mark.parametrize(
@@ -129,16 +135,18 @@ class AgainstNaiveModel(RuleBasedStateMachine):
         self.authorization = authorized(amount)
         self.left, self.collected, self.given_back, self.released = amount, 0, 0, False
 
-    @rule(amount=st.integers(1, 60))
-    def capture(self, amount: int) -> None:
+    @rule(amount=st.integers(1, 60), final=st.booleans())
+    def capture(self, amount: int, final: bool) -> None:  # noqa: FBT001
         may = not self.released and self.left > 0 and amount <= self.left
         try:
-            self.authorization = capture(self.authorization, amount, NOW)
+            self.authorization = capture(self.authorization, amount, NOW, final=final)
         except Refused:
             assert not may
         else:
             assert may
             self.left, self.collected = self.left - amount, self.collected + amount
+            if final:
+                self.left, self.released = 0, self.released or self.left > 0
 
     @rule()
     def void(self) -> None:

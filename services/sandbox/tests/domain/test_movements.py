@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from ledgerlink_kit.errors import Defect, Refused
 
+from ledgerlink_kit.errors import Defect, Refused
 from ledgerlink_sandbox.domain.cards import PayoutFailure
 from ledgerlink_sandbox.domain.faults import (
     Delivery,
@@ -72,21 +72,19 @@ def test_a_payout_ends_as_its_destination_has_it(
 
 
 @pytest.mark.parametrize(
-    ("kind", "before", "after", "request_lost", "answer_lost"),
+    ("kind", "before", "after", "lost"),
     [
-        (FaultKind.TIMEOUT_AFTER_COMMIT, 0, 0, False, True),
-        (FaultKind.TIMEOUT_BEFORE_COMMIT, 0, 0, True, False),
-        (FaultKind.HANG_AFTER_COMMIT, 0, 3, False, True),
-        (FaultKind.ERROR, 0, 0, True, False),
-        (FaultKind.SLOW, 3, 0, False, False),
+        (FaultKind.TIMEOUT_AFTER_COMMIT, 0, 0, "answer"),
+        (FaultKind.TIMEOUT_BEFORE_COMMIT, 0, 0, "request"),
+        (FaultKind.HANG_AFTER_COMMIT, 0, 3, "answer"),
+        (FaultKind.ERROR, 0, 0, "request"),
+        (FaultKind.SLOW, 3, 0, "nothing"),
     ],
 )
-def test_each_fault_loses_what_it_is_published_to_lose(
-    kind: FaultKind, before: float, after: float, request_lost: bool, answer_lost: bool  # noqa: FBT001
-) -> None:
+def test_each_fault_loses_what_it_is_published_to_lose(kind: FaultKind, before: float, after: float, lost: str) -> None:
     fault = Fault(kind, delay_s=3)
     assert (fault.before_s, fault.after_s) == (before, after)
-    assert (fault.loses_request, fault.loses_answer) == (request_lost, answer_lost)
+    assert (fault.loses_request, fault.loses_answer) == (lost == "request", lost == "answer")
 
 
 def test_a_request_asks_for_its_own_fault_and_delivery_in_its_metadata() -> None:

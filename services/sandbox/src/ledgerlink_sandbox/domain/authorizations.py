@@ -103,8 +103,8 @@ def authorize(request: AuthorizationRequest, now: datetime) -> Authorization:
     return Authorization(request, AuthorizationStatus.AUTHORIZED, now)
 
 
-def capture(authorization: Authorization, amount_minor: int, now: datetime) -> Authorization:
-    """Collect ``amount_minor`` of the promise.
+def capture(authorization: Authorization, amount_minor: int, now: datetime, *, final: bool = False) -> Authorization:
+    """Collect ``amount_minor`` of the promise; a ``final`` capture releases what it leaves.
 
     Raises `Refused`, in this order: ``authorization-not-open``, ``authorization-expired``, ``amount-too-large``.
     """
@@ -120,9 +120,15 @@ def capture(authorization: Authorization, amount_minor: int, now: datetime) -> A
     if amount_minor > authorization.capturable_minor:
         raise _too_large(amount_minor, authorization.capturable_minor, authorization.request.currency)
     captured = authorization.captured_minor + amount_minor
-    complete = captured + authorization.released_minor == authorization.request.amount_minor
-    status = AuthorizationStatus.CAPTURED if complete else AuthorizationStatus.PARTIALLY_CAPTURED
-    return replace(authorization, status=status, captured_minor=captured, version=authorization.version + 1)
+    rest = authorization.capturable_minor - amount_minor
+    ended = final or rest == 0
+    return replace(
+        authorization,
+        status=AuthorizationStatus.CAPTURED if ended else AuthorizationStatus.PARTIALLY_CAPTURED,
+        captured_minor=captured,
+        released_minor=rest if final else 0,
+        version=authorization.version + 1,
+    )
 
 
 def void(authorization: Authorization) -> Authorization:

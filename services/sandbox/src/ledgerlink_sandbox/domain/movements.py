@@ -1,6 +1,6 @@
-"""Captures, refunds and payouts: money that leaves the promise, goes back, or goes out.
+"""Captures, refunds and payouts: money that is collected, goes back, or goes out.
 
-A refund or payout that is ``pending`` has a moment at which its end falls due (`Course.due_at`); the provider's timer
+A refund or payout that is ``pending`` has a moment at which its end falls due (``due_at``); the provider's timer
 moves it there. ``succeeded`` is not always the end: a refund may still fail days later, as banks do.
 """
 
@@ -17,12 +17,21 @@ PAYOUT_SETTLES_AFTER: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
-    """Money collected from an authorization; done at once and for good."""
+class CaptureRequest:
+    """What the caller asks to collect, under a key of its own making; a ``final`` capture releases the rest."""
 
     key: str
     authorization: str
     amount_minor: int
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Money collected from an authorization; done at once and for good."""
+
+    request: CaptureRequest
+    currency: str
     created_at: datetime
 
 

@@ -1,0 +1,1 @@
+"""What the provider does: `orders` when asked, `timers` when something falls due."""

@@ -1,0 +1,1 @@
+"""Adapters to the outside: the listener whom the provider tells its events."""
