@@ -54,6 +54,7 @@ def _create_people() -> None:
         sa.Column("email_key", sa.Text(), nullable=False, comment="The address, case-folded"),
         sa.Column("full_name", sa.Text(), nullable=True),
         sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("password_changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("roles", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("email_verified_at", sa.DateTime(timezone=True), nullable=True),

@@ -20,6 +20,7 @@ users = sa.Table(
     sa.Column("email_key", sa.Text, nullable=False, unique=True, comment="The address, case-folded"),
     sa.Column("full_name", sa.Text),
     sa.Column("password_hash", sa.Text, nullable=False),
+    sa.Column("password_changed_at", _MOMENT, nullable=False),
     sa.Column("roles", pg.ARRAY(sa.Text), nullable=False),
     sa.Column("created_at", _MOMENT, nullable=False),
     sa.Column("email_verified_at", _MOMENT),

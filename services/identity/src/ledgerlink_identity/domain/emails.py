@@ -38,3 +38,11 @@ def parse_email(text: str) -> Email:
     except EmailNotValidError:
         raise refusal from None
     return Email(address=address, key=address.casefold())
+
+
+def key_for_lookup(text: str) -> str:
+    """Return the key to look an address up by; what is no address gets a key that nobody has."""
+    try:
+        return parse_email(text.strip()).key
+    except Refused:
+        return text.strip().casefold()

@@ -10,6 +10,7 @@ from ledgerlink_identity.domain.audit import Happening, Seal, SecurityEvent
 from ledgerlink_identity.tables import security_events, security_seals, unsealed_events
 from ledgerlink_kit.db import Tx
 
+_UUIDS: Final = sa.ARRAY(sa.Uuid)
 _TRY_LOCK: Final = sa.text("SELECT pg_try_advisory_xact_lock(hashtext('security-seals'))")
 
 
@@ -92,6 +93,3 @@ async def append_seals(tx: Tx, seals: Sequence[Seal]) -> None:
     )
     sealed = [link.event_id for link in seals]
     await tx.execute(unsealed_events.delete().where(unsealed_events.c.event_id == sa.any_(sa.literal(sealed, _UUIDS))))
-
-
-_UUIDS: Final = sa.ARRAY(sa.Uuid)

@@ -47,3 +47,11 @@ async def activate_key(tx: Tx, kid: str, now: datetime) -> None:
     """Let the waiting key sign."""
     statement = signing_keys.update().where(signing_keys.c.kid == kid)
     await tx.execute(statement.values(state=KeyState.ACTIVE.value, activated_at=now))
+
+
+async def active_private(tx: Tx) -> tuple[str, bytes]:
+    """Return the name and the encrypted private half of the key that signs."""
+    active = signing_keys.c.state == KeyState.ACTIVE.value
+    statement = sa.select(signing_keys.c.kid, signing_keys.c.private_sealed).where(active)
+    row = (await tx.execute(statement)).one()
+    return row.kid, row.private_sealed

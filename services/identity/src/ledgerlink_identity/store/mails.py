@@ -37,7 +37,7 @@ async def insert_mail(tx: Tx, mail_id: UUID, purpose: Purpose, email_key: str, n
 
 
 async def claim_mail(tx: Tx, now: datetime, lease: timedelta) -> WaitingMail | None:
-    """Take the next mail that is due, out of everybody else's reach until the lease ends."""
+    """Take the next mail that is due. The lease, doubled with each try, is when it is due again if nobody finishes it."""
     due = (
         sa.select(mails.c.id)
         .where(mails.c.state == "waiting", mails.c.next_try_at <= now)
@@ -48,7 +48,7 @@ async def claim_mail(tx: Tx, now: datetime, lease: timedelta) -> WaitingMail | N
     claimed = (
         mails.update()
         .where(mails.c.id == due)
-        .values(tries=mails.c.tries + 1, next_try_at=now + lease)
+        .values(tries=mails.c.tries + 1, next_try_at=now + lease * sa.func.power(2, mails.c.tries))
         .returning(mails.c.id, mails.c.purpose, mails.c.email_key, mails.c.tries)
     )
     row = (await tx.execute(claimed)).first()
@@ -59,11 +59,6 @@ async def finish_mail(tx: Tx, mail_id: UUID, state: str, now: datetime) -> None:
     """Store what became of a mail: `sent`, `dropped` (nobody to send it to) or `failed`."""
     unfinished = sa.and_(mails.c.id == mail_id, mails.c.state == "waiting")
     await tx.execute(mails.update().where(unfinished).values(state=state, finished_at=now))
-
-
-async def retry_mail(tx: Tx, mail_id: UUID, at: datetime) -> None:
-    """Store when a mail is tried again."""
-    await tx.execute(mails.update().where(mails.c.id == mail_id).values(next_try_at=at))
 
 
 async def sent_since(tx: Tx, purpose: Purpose, email_key: str, since: datetime) -> int:

@@ -26,6 +26,7 @@ class User:
     email_key: str
     full_name: str | None
     password_hash: str
+    password_changed_at: datetime
     roles: tuple[Role, ...]
     created_at: datetime
     email_verified_at: datetime | None
@@ -43,6 +44,7 @@ def user_from(row: Row[Any]) -> User:
         email_key=row.email_key,
         full_name=row.full_name,
         password_hash=row.password_hash,
+        password_changed_at=row.password_changed_at,
         roles=tuple(Role(role) for role in row.roles),
         created_at=row.created_at,
         email_verified_at=row.email_verified_at,
@@ -70,6 +72,7 @@ async def insert_user(
             email_key=email.key,
             full_name=full_name,
             password_hash=password_hash,
+            password_changed_at=now,
             roles=[role.value for role in roles],
             created_at=now,
             email_verified_at=now if verified else None,
@@ -114,20 +117,22 @@ async def set_roles(tx: Tx, user_id: UUID, roles: Sequence[Role]) -> None:
     await tx.execute(users.update().where(users.c.id == user_id).values(roles=[role.value for role in roles]))
 
 
-async def note_sign_in(tx: Tx, user_id: UUID, now: datetime) -> None:
-    """Store when somebody last signed in."""
-    await tx.execute(users.update().where(users.c.id == user_id).values(last_login_at=now))
+async def note_sign_in(tx: Tx, user: User, fresh_hash: str | None, now: datetime) -> bool:
+    """Store when somebody signed in, and a better hash of the same password where there is one.
+
+    Return false, and store nothing, when the password has been changed since `user` was read.
+    """
+    unchanged = sa.and_(users.c.id == user.id, users.c.password_changed_at == user.password_changed_at)
+    values: dict[str, Any] = {"last_login_at": now}
+    if fresh_hash is not None:
+        values["password_hash"] = fresh_hash
+    return await tx.scalar(users.update().where(unchanged).values(values).returning(users.c.id)) is not None
 
 
-async def replace_hash(tx: Tx, user_id: UUID, old: str, new: str) -> None:
-    """Store a hash of the same password, unless the password was changed meanwhile."""
-    same = sa.and_(users.c.id == user_id, users.c.password_hash == old)
-    await tx.execute(users.update().where(same).values(password_hash=new))
-
-
-async def set_password(tx: Tx, user_id: UUID, password_hash: str) -> None:
+async def set_password(tx: Tx, user_id: UUID, password_hash: str, now: datetime) -> None:
     """Store the hash of a new password."""
-    await tx.execute(users.update().where(users.c.id == user_id).values(password_hash=password_hash))
+    values = {"password_hash": password_hash, "password_changed_at": now}
+    await tx.execute(users.update().where(users.c.id == user_id).values(values))
 
 
 async def mark_verified(tx: Tx, user_id: UUID, now: datetime) -> bool:
@@ -135,6 +140,12 @@ async def mark_verified(tx: Tx, user_id: UUID, now: datetime) -> bool:
     fresh = sa.and_(users.c.id == user_id, users.c.email_verified_at.is_(None))
     statement = users.update().where(fresh).values(email_verified_at=now).returning(users.c.id)
     return await tx.scalar(statement) is not None
+
+
+async def throttle_of(tx: Tx, email_key: str, address: str) -> Throttle | None:
+    """Return the throttle of an account and address as it is now, without a lock."""
+    row = (await tx.execute(sa.select(login_throttles).where(_pair(email_key, address)))).first()
+    return Throttle(row.failures, row.last_failure_at, row.blocked_until) if row else None
 
 
 async def lock_throttle(tx: Tx, email_key: str, address: str, now: datetime, *, create: bool) -> Throttle | None:

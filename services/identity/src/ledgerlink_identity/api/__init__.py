@@ -1,0 +1,1 @@
+"""HTTP: one module per noun. No rules, no SQL."""

@@ -1,0 +1,1 @@
+"""Writes: one function per verb. Each opens and closes its own transaction."""
