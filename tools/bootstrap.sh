@@ -72,5 +72,10 @@ for member in $MEMBERS; do editable="$editable --editable $member"; done
 # shellcheck disable=SC2086  # the list is meant to fall into words
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation $editable ||
     fail "the workspace's own packages could not be installed, see above"
+# hatchling copies what a wheel is forced to include (migrations) even for an editable install, where the copy would only
+# grow stale: the ones beside src are read.
+for copy in .venv/lib/python*/site-packages/ledgerlink_*; do
+    case $copy in *.dist-info) ;; *) rm -rf "$copy" ;; esac
+done
 printf '%s\n' "$want" >"$STAMP"
 say "bootstrap: done"
