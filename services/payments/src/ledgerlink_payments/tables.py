@@ -130,6 +130,7 @@ attempts = sa.Table(
     sa.Column("resolution", sa.Text),
     sa.Column("degraded", sa.Boolean, nullable=False),
     sa.Column("error", JSONB(none_as_null=True)),
+    sa.Column("begun_by", sa.Uuid),
     sa.Column("created_at", _MOMENT, nullable=False),
     *_work(),
     sa.CheckConstraint(ATTEMPT.check_sql("state"), name="state"),

@@ -6,7 +6,7 @@ not finished.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -71,7 +71,8 @@ class Attempt:
 
     ``operation`` is the step last begun and ``operations`` how many have begun, so that each has its own key.
     ``operation_minor`` is what the step is about: the amount to authorize or to capture. ``resolution`` is the person's
-    answer to a review. ``error`` is Stripe's error object of a decline.
+    answer to a review. ``error`` is Stripe's error object of a decline. ``begun_by`` derives from the Idempotency-Key of
+    the request that began the step, so that the same request finds its own work again.
     """
 
     id: AttemptId
@@ -93,6 +94,7 @@ class Attempt:
     resolution: str | None = None
     degraded: bool = False
     error: Mapping[str, Any] | None = None
+    begun_by: UUID | None = None
     work: Work = DONE
 
     def __post_init__(self) -> None:
@@ -120,7 +122,7 @@ class Attempt:
         return replace(self, state=ATTEMPT.move(self.state, verb), **changes)
 
 
-def begin(attempt: Attempt, operation: Operation, amount_minor: int, work: Work) -> Attempt:
+def begin(attempt: Attempt, operation: Operation, amount_minor: int, begun_by: UUID | None, work: Work) -> Attempt:
     """Start a capture or a void on what was authorized. Raises `IllegalMove`."""
     verb = AttemptVerb.BEGIN_CAPTURE if operation is Operation.CAPTURE else AttemptVerb.BEGIN_VOID
     return attempt.moved(
@@ -128,6 +130,7 @@ def begin(attempt: Attempt, operation: Operation, amount_minor: int, work: Work)
         operation=operation,
         operations=attempt.operations + 1,
         operation_minor=amount_minor,
+        begun_by=begun_by,
         error=None,
         work=work,
     )
@@ -158,7 +161,7 @@ class Refund:
     reference: str | None = None
     reason: str | None = None
     failure_reason: str | None = None
-    metadata: Mapping[str, str] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     work: Work = DONE
 
     @property
@@ -190,7 +193,7 @@ class Payout:
     reference: str | None = None
     description: str | None = None
     failure_code: str | None = None
-    metadata: Mapping[str, str] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     work: Work = DONE
 
     def moved(self, verb: PayoutVerb, **changes: Any) -> "Payout":

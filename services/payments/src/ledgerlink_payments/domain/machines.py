@@ -116,6 +116,9 @@ INTENT: Final = Machine(
             # While a capture or a void is on its way nothing else may start, hence back through processing.
             (_I.REQUIRES_CAPTURE, _IV.BEGIN_CAPTURE): _I.PROCESSING,
             (_I.REQUIRES_CAPTURE, _IV.BEGIN_VOID): _I.PROCESSING,
+            # The provider may end its promise, or collect, without being asked by us.
+            (_I.REQUIRES_CAPTURE, _IV.FINISH_VOID): _I.CANCELED,
+            (_I.REQUIRES_CAPTURE, _IV.SUCCEED): _I.SUCCEEDED,
         }
     ),
 )
@@ -178,6 +181,8 @@ ATTEMPT: Final = Machine(
             # Later steps on what was authorized.
             (_A.AUTHORIZED, _AV.BEGIN_CAPTURE): _A.CAPTURING,
             (_A.AUTHORIZED, _AV.BEGIN_VOID): _A.VOIDING,
+            (_A.AUTHORIZED, _AV.VOIDED): _A.VOIDED,
+            (_A.AUTHORIZED, _AV.CAPTURED): _A.CAPTURED,
             (_A.CAPTURING, _AV.CAPTURED): _A.CAPTURED,
             (_A.CAPTURING, _AV.AUTHORIZED): _A.AUTHORIZED,
             (_A.CAPTURING, _AV.VOIDED): _A.VOIDED,

@@ -1,0 +1,211 @@
+"""SQL for commands: plain functions that take the transaction first, and nothing decided here.
+
+Locks are taken in one order: an intent before its attempt or refund.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from ledgerlink_contracts.ids import AttemptId, EventId, IntentId, MerchantId, PayoutId, RefundId
+from ledgerlink_kit.db import Tx
+from ledgerlink_payments import tables
+from ledgerlink_payments.domain.attempts import Attempt, Payout, Refund, Work
+from ledgerlink_payments.domain.intents import Intent
+from ledgerlink_payments.domain.machines import AttemptState
+from ledgerlink_payments.domain.merchants import Merchant
+from ledgerlink_payments.store import rows
+
+Workable = sa.Table
+"""A table whose rows carry their own work: attempts, refunds, payouts."""
+
+SWEEP_BATCH: Final = 20
+"""How many rows of one kind a sweep claims at a time."""
+
+
+async def merchant(tx: Tx, merchant_id: MerchantId, *, lock: bool = False) -> Merchant | None:
+    """Give a merchant; with ``lock`` others that want to change or pay them out wait."""
+    query = sa.select(tables.merchants).where(tables.merchants.c.id == merchant_id.uuid)
+    row = (await tx.execute(query.with_for_update(key_share=True) if lock else query)).one_or_none()
+    return rows.merchant(row) if row else None
+
+
+async def add_merchant(tx: Tx, new: Merchant) -> bool:
+    """Write a merchant; false when the id is there already."""
+    query = insert(tables.merchants).values(rows.of_merchant(new)).on_conflict_do_nothing()
+    return (await tx.execute(query)).rowcount == 1
+
+
+async def intent(tx: Tx, intent_id: IntentId) -> Intent | None:
+    """Give an intent and lock it."""
+    query = sa.select(tables.intents).where(tables.intents.c.id == intent_id.uuid).with_for_update()
+    row = (await tx.execute(query)).one_or_none()
+    return rows.intent(row) if row else None
+
+
+async def add_intent(tx: Tx, new: Intent) -> bool:
+    """Write an intent; false when the id is there already: the same request came before."""
+    query = insert(tables.intents).values(rows.of_intent(new)).on_conflict_do_nothing()
+    return (await tx.execute(query)).rowcount == 1
+
+
+async def save_intent(tx: Tx, changed: Intent) -> None:
+    """Write what can change of an intent."""
+    values = rows.changes_of_intent(changed)
+    await tx.execute(sa.update(tables.intents).where(tables.intents.c.id == changed.id.uuid).values(values))
+
+
+async def attempt(tx: Tx, attempt_id: AttemptId) -> Attempt | None:
+    """Give an attempt and lock it; its intent is locked before it."""
+    query = sa.select(tables.attempts).where(tables.attempts.c.id == attempt_id.uuid).with_for_update()
+    row = (await tx.execute(query)).one_or_none()
+    return rows.attempt(row) if row else None
+
+
+async def pair(view: Tx, attempt_id: AttemptId) -> tuple[Intent, Attempt] | None:
+    """Give an attempt with its intent, unlocked."""
+    row = (await view.execute(sa.select(tables.attempts).where(tables.attempts.c.id == attempt_id.uuid))).one_or_none()
+    if row is None:
+        return None
+    owner = (await view.execute(sa.select(tables.intents).where(tables.intents.c.id == row.intent_id))).one()
+    return rows.intent(owner), rows.attempt(row)
+
+
+async def add_attempt(tx: Tx, new: Attempt) -> None:
+    """Write an attempt."""
+    await tx.execute(sa.insert(tables.attempts).values(rows.of_attempt(new)))
+
+
+async def save_attempt(tx: Tx, changed: Attempt, token: UUID | None) -> bool:
+    """Write what can change of an attempt, unless somebody else has taken the work over; says whether it was written."""
+    table = tables.attempts
+    query = sa.update(table).where(table.c.id == changed.id.uuid, table.c.lease_token.is_not_distinct_from(token))
+    return (await tx.execute(query.values(rows.changes_of_attempt(changed)))).rowcount == 1
+
+
+async def resolve_review(tx: Tx, attempt_id: AttemptId, resolution: str, now: datetime) -> bool:
+    """Note a person's answer on the attempt that waits for it, or will; false when there is none.
+
+    The row becomes due only if nobody works on it: whoever does will see the answer when the work is written.
+    """
+    table = tables.attempts
+    waiting = [AttemptState.CREATED.value, AttemptState.IN_REVIEW.value]
+    query = (
+        sa.update(table)
+        .where(table.c.id == attempt_id.uuid, table.c.state.in_(waiting), table.c.resolution.is_(None))
+        .values(resolution=resolution, next_action_at=sa.func.least(table.c.next_action_at, now))
+    )
+    return (await tx.execute(query)).rowcount == 1
+
+
+async def refund(tx: Tx, refund_id: RefundId) -> Refund | None:
+    """Give a refund and lock it; its intent is locked before it."""
+    query = sa.select(tables.refunds).where(tables.refunds.c.id == refund_id.uuid).with_for_update()
+    row = (await tx.execute(query)).one_or_none()
+    return rows.refund(row) if row else None
+
+
+async def add_refund(tx: Tx, new: Refund) -> bool:
+    """Write a refund; false when the id is there already: the same request came before."""
+    query = insert(tables.refunds).values(rows.of_refund(new)).on_conflict_do_nothing()
+    return (await tx.execute(query)).rowcount == 1
+
+
+async def save_refund(tx: Tx, changed: Refund, token: UUID | None) -> bool:
+    """Write what can change of a refund, unless somebody else has taken the work over; says whether it was written."""
+    table = tables.refunds
+    query = sa.update(table).where(table.c.id == changed.id.uuid, table.c.lease_token.is_not_distinct_from(token))
+    return (await tx.execute(query.values(rows.changes_of_refund(changed)))).rowcount == 1
+
+
+async def payout(tx: Tx, payout_id: PayoutId) -> Payout | None:
+    """Give a payout and lock it."""
+    query = sa.select(tables.payouts).where(tables.payouts.c.id == payout_id.uuid).with_for_update()
+    row = (await tx.execute(query)).one_or_none()
+    return rows.payout(row) if row else None
+
+
+async def add_payout(tx: Tx, new: Payout) -> bool:
+    """Write a payout; false when the id is there already, or another one is setting money aside right now."""
+    query = insert(tables.payouts).values(rows.of_payout(new)).on_conflict_do_nothing()
+    return (await tx.execute(query)).rowcount == 1
+
+
+async def save_payout(tx: Tx, changed: Payout, token: UUID | None) -> bool:
+    """Write what can change of a payout, unless somebody else has taken the work over; says whether it was written."""
+    table = tables.payouts
+    query = sa.update(table).where(table.c.id == changed.id.uuid, table.c.lease_token.is_not_distinct_from(token))
+    return (await tx.execute(query.values(rows.changes_of_payout(changed)))).rowcount == 1
+
+
+async def claim_due(
+    tx: Tx, table: Workable, token: UUID, now: datetime, lease: timedelta, only: UUID | None = None
+) -> list[UUID]:
+    """Lease what is due in ``table`` and in nobody's hands; rows that others are claiming are passed over."""
+    due = (
+        sa.select(table.c.id)
+        .where(table.c.next_action_at <= now, sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= now))
+        .order_by(table.c.next_action_at)
+        .limit(SWEEP_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    if only is not None:
+        due = due.where(table.c.id == only)
+    query = (
+        sa.update(table)
+        .where(table.c.id.in_(due.scalar_subquery()))
+        .values(lease_token=token, lease_until=now + lease, tries=table.c.tries + 1)
+        .returning(table.c.id)
+    )
+    return list((await tx.execute(query)).scalars())
+
+
+async def unfinished(view: Tx, table: Workable) -> int:
+    """Count the rows of ``table`` that still have work to do."""
+    query = sa.select(sa.func.count()).where(table.c.next_action_at.is_not(None)).select_from(table)
+    return int((await view.execute(query)).scalar_one())
+
+
+async def wake(tx: Tx, table: Workable, row_id: UUID, final: Sequence[str], now: datetime) -> str:
+    """Make a row due now because its provider has news; gives `woke`, `final` (nothing can change), or `unmatched`."""
+    query = (
+        sa.update(table)
+        .where(table.c.id == row_id, table.c.state.not_in(final))
+        .values(next_action_at=sa.func.least(sa.func.coalesce(table.c.next_action_at, now), now))
+    )
+    if (await tx.execute(query)).rowcount:
+        return "woke"
+    known = (await tx.execute(sa.select(table.c.id).where(table.c.id == row_id))).first()
+    return "final" if known else "unmatched"
+
+
+async def admit_provider_event(tx: Tx, values: dict[str, Any]) -> bool:
+    """Write a provider's event (a row of `provider_events`); false when it came before."""
+    query = insert(tables.provider_events).values(values).on_conflict_do_nothing()
+    return (await tx.execute(query)).rowcount == 1
+
+
+async def add_events(tx: Tx, told: Sequence[tuple[str, dict[str, Any], str, MerchantId | None]], now: datetime) -> None:
+    """Write what merchants and payers are told: ``(type, object, owner, merchant)``, in their order."""
+    values = [
+        {
+            "id": EventId.new(now).uuid,
+            "type": kind,
+            "object_id": thing["id"],
+            "object": thing,
+            "owner": owner,
+            "merchant_id": merchant_id.uuid if merchant_id else None,
+            "created_at": now,
+        }
+        for kind, thing, owner, merchant_id in told
+    ]
+    await tx.execute(sa.insert(tables.events), values)
+
+
+def leased(now: datetime, lease: timedelta, token: UUID) -> Work:
+    """Give the work of a row that is made by whoever will work on it at once; after the lease a worker takes over."""
+    return Work(due_at=now, lease_until=now + lease, lease_token=token)
