@@ -70,6 +70,9 @@ class _Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # A request's own copy: a server may hand the lifespan's one dictionary to every request, and the verified caller
+        # is kept here.
+        scope["state"] = dict(scope.get("state") or {})
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
