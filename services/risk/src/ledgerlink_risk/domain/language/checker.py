@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
-
 from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.money import parse_amount, parse_currency
 from ledgerlink_risk.domain.language import ir, syntax

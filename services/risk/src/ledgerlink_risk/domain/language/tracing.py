@@ -16,12 +16,30 @@ from ledgerlink_risk.domain.language.values import Missing, shown
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A leaf as it was found: its text, its two sides where it has them, and what it missed (sorted)."""
+    """A leaf as it was found: its text, its truth, and its two sides where it has them.
+
+    Its faces are texts, written only when somebody reads them: most rules do not fire.
+    """
 
     text: str
-    value: str | None
-    threshold: str | None
-    missing: tuple[str, ...]
+    truth: Any
+    left: Any
+    right: Any = None
+
+    @property
+    def value(self) -> str | None:
+        """The left side as text, or the whole of a leaf without sides; absent when missing."""
+        return _side(self.left)
+
+    @property
+    def threshold(self) -> str | None:
+        """The right side as text; absent when missing, or when the leaf has no sides."""
+        return None if self.right is None else _side(self.right)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What kept the leaf from an answer, sorted."""
+        return tuple(sorted(self.truth.names)) if type(self.truth) is Missing else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +83,7 @@ def _comparison(node: ir.Apply, source: str) -> Traced:
             truth = a | b if type(a) is Missing and type(b) is Missing else a if type(a) is Missing else b
         else:
             truth = run(a, b)
-        return Outcome(truth, (Clause(text, _side(a), _side(b), _causes(truth)),))
+        return Outcome(truth, (Clause(text, truth, a, b),))
 
     return outcome
 
@@ -75,17 +93,13 @@ def _leaf(node: ir.Expression, source: str) -> Traced:
 
     def outcome(frame: Frame) -> Outcome:
         truth = closure(frame)
-        return Outcome(truth, (Clause(text, _side(truth), None, _causes(truth)),))
+        return Outcome(truth, (Clause(text, truth, truth),))
 
     return outcome
 
 
 def _side(value: Any) -> str | None:
     return None if type(value) is Missing else shown(value)
-
-
-def _causes(truth: Any) -> tuple[str, ...]:
-    return tuple(sorted(truth.names)) if type(truth) is Missing else ()
 
 
 def _logic(operands: tuple[Traced, ...], *, every: bool) -> Traced:

@@ -1,0 +1,1 @@
+"""Risk over HTTP: one module per noun. No rules and no SQL here."""

@@ -1,0 +1,1 @@
+"""What risk shows: SQL straight to response rows. No locks, no decisions."""
