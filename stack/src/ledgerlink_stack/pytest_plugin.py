@@ -31,7 +31,7 @@ REDIS = "LEDGERLINK_TEST_REDIS"
 RUN_FOLDER = "LEDGERLINK_TEST_RUN"
 OWNER = "LEDGERLINK_TEST_OWNER"
 # A test that asks for any of these, directly or through another fixture, needs the servers.
-SERVER_FIXTURES = frozenset({"test_servers", "make_database", "redis_url"})
+SERVER_FIXTURES = frozenset({"test_servers", "database_templates", "make_database", "redis_url"})
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.02

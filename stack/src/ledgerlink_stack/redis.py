@@ -55,6 +55,7 @@ def server_command(port: int, folder: Path, password: str) -> list[str]:
                 f"requirepass {password}",
                 f'dir "{folder}"',
                 "daemonize no",
+                "set-proc-title no",  # our command line is how we know it again
                 'save ""',
                 "appendonly no",
                 "databases 64",

@@ -15,7 +15,9 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -23,6 +25,9 @@ from ledgerlink_stack import postgres, redis
 from ledgerlink_stack.accounts import Account, identity, server_account
 from ledgerlink_stack.ports import free_port
 from ledgerlink_stack.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 ANSWER = "servers.json"
 LOG = "servers.log"
@@ -78,8 +83,11 @@ def _owner_lives(owner: psutil.Process) -> bool:
     return False
 
 
-def run(folder: Path, owner_pid: int) -> None:
-    """Start both servers, announce them, and keep them until told to stop or the owner is gone."""
+def run(folder: Path, owner_pid: int, announce: Callable[[Mapping[str, str]], None] | None = None) -> None:
+    """Start both servers, announce them, and keep them until told to stop or the owner is gone.
+
+    They are announced by `FOLDER/servers.json`, or by calling `announce` with the same content.
+    """
     told = threading.Event()
 
     def tell(_number: int, _frame: object) -> None:
@@ -97,16 +105,16 @@ def run(folder: Path, owner_pid: int) -> None:
         undo.callback(_stop, server, signal.SIGQUIT)
         postgres.wait_until_ready(dsn, lambda: server.poll() is None)
         redis.wait_until_ready(port, secret, lambda: valkey.poll() is None)
-        _announce(folder, {"postgres": dsn, "redis": redis.url(port, secret)})
+        (announce or partial(_write_answer, folder))({"postgres": dsn, "redis": redis.url(port, secret)})
         while not told.wait(OWNER_POLL_S) and _owner_lives(owner):
             pass
 
 
-def _announce(folder: Path, answer: dict[str, str]) -> None:
+def _write_answer(folder: Path, answer: Mapping[str, str]) -> None:
     """Write the answer in one step, so that a reader sees all of it or nothing."""
     unfinished = folder / f"{ANSWER}.new"
     unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps(answer))
+    unfinished.write_text(json.dumps(dict(answer)))
     unfinished.rename(folder / ANSWER)
 
 

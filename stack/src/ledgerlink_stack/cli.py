@@ -1,0 +1,367 @@
+"""`ledgerlink`: run LedgerLink on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from rich.console import Console
+from rich.markup import escape
+
+from ledgerlink_stack import checks, logs, processes, report, throwaway
+from ledgerlink_stack.accounts import server_account
+from ledgerlink_stack.demo.options import Access, add_arguments
+from ledgerlink_stack.home import Home, load_secrets, note_shown, read_settings, supervisor_runs, trouble_with_files
+from ledgerlink_stack.layout import ADMIN_EMAIL, CLIENTS, DATABASES, SERVICES, build_plan, choose_ports, settings_of
+from ledgerlink_stack.plan import load_plan
+from ledgerlink_stack.screen import Progress
+from ledgerlink_stack.state import load_state
+from ledgerlink_stack.trouble import Trouble
+from ledgerlink_stack.up import bring_down, bring_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ledgerlink_stack.home import Secrets
+    from ledgerlink_stack.layout import Ports
+    from ledgerlink_stack.plan import Plan
+
+DESCRIPTION = """\
+Run LedgerLink on this machine: an embedded PostgreSQL and Redis, five services, their workers and a card
+provider to play with, each a process of its own, looked after by one supervisor.
+
+  ledgerlink up          start everything, or heal what is broken; safe to repeat
+  ledgerlink status      what runs, since when, and how much memory it takes
+  ledgerlink logs wallet what the wallet service says (-f follows)
+  ledgerlink down        stop everything; data stays
+  ledgerlink reset       throw all data away
+"""
+EPILOG = """\
+Everything lies in .ledgerlink/ in the project, or where LEDGERLINK_HOME says. Every setting of every service
+can be given in the environment, or for good in <home>/stack.env, one NAME=value a line:
+
+  GATEWAY_PORT=9000 ledgerlink up                      another port
+  WALLET_DATABASE_URL=postgresql://user:pw@host/db     a PostgreSQL of your own for the wallet service
+  WALLET_REDIS_URL=redis://host:6379/0                 a Redis of your own (give it to all services)
+  LEDGERLINK_POSTGRES_PORT, LEDGERLINK_REDIS_PORT      ports of the embedded servers
+  LEDGERLINK_SERVER_USER                               account that PostgreSQL runs as when you are root
+
+Exit codes: 0 done, 1 something on this machine is in the way (one sentence says what), 2 wrong usage.
+"""
+
+
+class Desk:
+    """What every verb is given: the home, the operator's environment, and where to print."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path, console: Console) -> None:
+        """Find the home and read its settings; the environment wins over the file."""
+        self.home = Home.find(environment, folder)
+        self.console = console
+        self.given: dict[str, str] = {**read_settings(self.home), **environment}
+        self.account = server_account(self.given)
+
+    def plan(self) -> tuple[Plan, Secrets, Ports]:
+        """Return what is to run, creating home and secrets when they are not there yet."""
+        self.home.create()
+        known = load_secrets(self.home, DATABASES, CLIENTS)
+        ports = choose_ports(self.given)
+        with trouble_with_files(self.home.path):
+            return build_plan(self.home, known, ports, self.given, self.account), known, ports
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def up(desk: Desk, _arguments: argparse.Namespace) -> int:
+    """Start everything that does not run, wait until it is ready, and say how to begin."""
+    checks.check_python()
+    checks.check_platform()
+    checks.check_space(desk.home.path)
+    plan, known, ports = desk.plan()
+    progress = Progress(desk.console)
+    with progress.shown():
+        risen = bring_up(desk.home, plan, progress.show)
+    if risen.already:
+        desk.say(f"LedgerLink is already up: {ports.url('gateway')}")
+    elif risen.healed:
+        desk.say(f"LedgerLink is up again after {risen.seconds:.1f} s; started anew: {', '.join(risen.healed)}.")
+    else:
+        desk.say(f"LedgerLink is up after {risen.seconds:.1f} s.")
+    if risen.changed_settings:
+        desk.say("It still runs with the settings it was started with; `ledgerlink down` and `up` takes today's.")
+    if not risen.already:
+        _welcome(desk, known, ports)
+    return 0
+
+
+def _welcome(desk: Desk, known: Secrets, ports: Ports) -> None:
+    """Print where things are; the admin's password only the first time."""
+    gateway = ports.url("gateway")
+    desk.say(f"\n  API     {gateway}      docs  {gateway}/docs")
+    desk.say("  more    `ledgerlink status`, `ledgerlink logs <name> -f`, `ledgerlink down`")
+    if not known.shown:
+        desk.say(f"\n  admin   {ADMIN_EMAIL}   password  {escape(known.admin_password)}")
+        desk.say(f"          shown this once; it stays in {desk.home.secrets_file}, readable by you only")
+        note_shown(desk.home, known)
+    desk.say("\n  Try it:")
+    desk.say(
+        f"    curl -s {gateway}/api/v1/auth/register -H 'Content-Type: application/json' \\\n"
+        """      -d '{"email":"ada@example.com","password":"correct horse battery staple"}'\n"""
+    )
+
+
+def down(desk: Desk, _arguments: argparse.Namespace) -> int:
+    """Stop everything, the gateway first and the databases last; data stays."""
+    begun = time.monotonic()
+    progress = Progress(desk.console)
+    with progress.shown():
+        stopped = bring_down(desk.home, progress.show)
+    if stopped:
+        desk.say(f"LedgerLink is down after {time.monotonic() - begun:.1f} s; data stays in {desk.home.path}.")
+    else:
+        desk.say("LedgerLink was not running.")
+    return 0
+
+
+def status(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Show every process; exit code 0 when all is up, 3 when not."""
+    found = report.gather_status(desk.home, time.time())
+    if arguments.json:
+        print(json.dumps(found.as_json(), indent=2))
+    elif not found.processes or found.state == "down":
+        desk.say(f"LedgerLink is down ({desk.home.path}). `ledgerlink up` starts it.")
+    else:
+        desk.console.print(report.status_table(found))
+        desk.say(f"{report.MEASURES[found.memory_measure]}; home {desk.home.path}")
+    return 0 if found.state == "up" else 3
+
+
+def show_logs(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Print the last lines of one log or all, and follow them when asked."""
+    known = sorted(file.stem for file in desk.home.logs.glob("*.log"))
+    if arguments.name and arguments.name not in known:
+        raise Trouble(
+            f"There is no log of {arguments.name!r}.",
+            f"There are: {', '.join(known)}." if known else "Nothing has run here yet; `ledgerlink up` starts it.",
+        )
+    names = [arguments.name] if arguments.name else known
+    positions: dict[str, int] = {}
+    for name in names:
+        file = desk.home.log_of(name)
+        positions[name] = file.stat().st_size
+        for line in logs.tail(file, arguments.lines):
+            print(line if arguments.name else f"{name:16} | {line}")
+    while arguments.follow:
+        for name in names:
+            positions[name] = _print_new(desk.home.log_of(name), positions[name], "" if arguments.name else name)
+        sys.stdout.flush()
+        time.sleep(0.25)
+    return 0
+
+
+def _print_new(file: Path, position: int, label: str) -> int:
+    """Print the whole lines after `position` and return where they end; a shorter file was rotated: begin anew."""
+    with suppress(FileNotFoundError), file.open("rb") as content:
+        start = position if file.stat().st_size >= position else 0
+        content.seek(start)
+        new = content.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        for line in whole.decode(errors="replace").splitlines():
+            print(f"{label:16} | {line}" if label else line)
+        return start + len(whole)
+    return position
+
+
+def restart(desk: Desk, arguments: argparse.Namespace) -> int:
+    """End one process in order; the supervisor starts it again."""
+    state = load_state(desk.home.state_file)
+    entry = state.process(arguments.name) if state and supervisor_runs(desk.home) else None
+    if entry is None:
+        raise Trouble(f"No process {arguments.name!r} is running.", "`ledgerlink status` lists what there is.")
+    process = processes.recorded(entry.identity)
+    program = (load_plan(desk.home.plan_file) or desk.plan()[0]).program(arguments.name)
+    if process is not None and program is not None:
+        with suppress(psutil.Error):
+            process.send_signal(program.stop_signal)
+        processes.wait_gone([process], 30)
+    return up(desk, arguments)
+
+
+def reset(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Stop everything and delete all data, secrets and logs, after asking."""
+    home = desk.home
+    data = home.server_data(desk.account) if home.path.exists() else home.path
+    doomed = [home.path / name for name in ("postgres", "postgres.unfinished", "redis", "mail", "logs")]
+    doomed += [home.secrets_file, home.plan_file, home.state_file, home.lock_file]
+    if data != home.path:
+        doomed.append(data)
+    doomed = [path for path in doomed if path.exists()]
+    doomed += sorted(home.path.glob("embedded-postgres-*"))
+    if not doomed:
+        desk.say(f"There is nothing to throw away in {home.path}.")
+        return 0
+    if not arguments.yes:
+        desk.say(f"This deletes every user, wallet and payment in {home.path}, with passwords and logs.")
+        if not sys.stdin.isatty():
+            raise Trouble("Nobody is here to confirm.", "Say `ledgerlink reset --yes` if you mean it.")
+        if desk.console.input("Type [bold]reset[/] to go on: ").strip() != "reset":
+            desk.say("Nothing was deleted.")
+            return 1
+    bring_down(home, Progress(desk.console).show)
+    with trouble_with_files(home.path):
+        for path in doomed:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    desk.say("All data is gone. `ledgerlink up` starts empty, with a new admin's password.")
+    return 0
+
+
+def doctor(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Look at everything that `up` depends on and say what is in the way; exit code 0 when nothing is."""
+    findings = report.examine(desk.home, desk.account, lambda: desk.plan()[0])
+    if arguments.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        desk.console.print(report.doctor_table(findings))
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+SECRET_NAMES = ("PASSWORD", "SECRET", "KEY", "CLIENTS", "DATABASE_URL", "REDIS_URL")
+
+
+def env(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Print the settings of all services, secrets masked, or write them whole to a file for other tools."""
+    desk.home.create()
+    known = load_secrets(desk.home, DATABASES, CLIENTS)
+    ports = choose_ports(desk.given)
+    values = {
+        "LEDGERLINK_URL": ports.url("gateway"),
+        "LEDGERLINK_ADMIN_EMAIL": ADMIN_EMAIL,
+        "LEDGERLINK_ADMIN_PASSWORD": known.admin_password,
+    }
+    for service in SERVICES:
+        values.update(settings_of(service, desk.home, known, ports, desk.given))
+    if arguments.write:
+        file = Path(arguments.write)
+        with trouble_with_files(file.absolute().parent):
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as out:
+                out.writelines(f"{name}='{value}'\n" for name, value in values.items())
+        desk.say(f"{len(values)} settings written to {file}, readable by you only.")
+        return 0
+    for name, value in values.items():
+        hidden = not arguments.reveal and any(part in name for part in SECRET_NAMES)
+        print(f"{name}={'********' if hidden else value}")
+    return 0
+
+
+def demo(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Replay a month of real card purchases through the gateway and prove the books."""
+    if arguments.json:
+        desk.console = Console(stderr=True)
+    up(desk, arguments)
+    _, known, ports = desk.plan()
+    # The demo's people have passwords derived from the admin's: a second run can log in, a stranger cannot.
+    access = Access(
+        ports.url("gateway"), ADMIN_EMAIL, known.admin_password, known.admin_password, desk.home.path / "books"
+    )
+    from ledgerlink_stack.demo.command import run  # noqa: PLC0415 - only this verb pays for an HTTP client
+
+    return run(arguments, access, Console())
+
+
+def serve_tests(desk: Desk, _arguments: argparse.Namespace) -> int:
+    """Keep a throw-away PostgreSQL and Valkey running for repeated test runs, until Ctrl-C."""
+    folder = Path(tempfile.mkdtemp(prefix="ledgerlink-test-"))
+
+    def announce(answer: Mapping[str, str]) -> None:
+        desk.say("In the shell where you test:")
+        desk.say(f"  export LEDGERLINK_TEST_POSTGRES={answer['postgres']}")
+        desk.say(f"  export LEDGERLINK_TEST_REDIS={answer['redis']}")
+        desk.say("Ctrl-C ends both and forgets their data.")
+
+    throwaway.run(folder, os.getpid(), announce)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    result = argparse.ArgumentParser(
+        prog="ledgerlink",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = result.add_subparsers(title="verbs", metavar="<verb>", required=True)
+
+    def verb(name: str, action: Callable[[Desk, argparse.Namespace], int], more: str = "") -> argparse.ArgumentParser:
+        summary = (action.__doc__ or "").strip()
+        entry = verbs.add_parser(
+            name,
+            help=summary[0].lower() + summary[1:].rstrip("."),
+            description=f"{summary}\n{more}".rstrip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        entry.set_defaults(action=action)
+        return entry
+
+    verb("up", up, "\nRepeating it is safe: what runs is left alone, what died is started again.")
+    verb("down", down, "\nServices finish the requests they have; after that, and a patient wait, they are killed.")
+    state = verb(
+        "status", status, "\nMemory is PSS where the system tells it, so that shared pages are not counted twice."
+    )
+    state.add_argument("--json", action="store_true", help="for programs")
+    log = verb("logs", show_logs)
+    log.add_argument("name", nargs="?", help="a process as `status` names it; all when left out")
+    log.add_argument("-f", "--follow", action="store_true", help="go on printing what comes")
+    log.add_argument("-n", "--lines", type=int, default=40, help="how many lines to begin with (40)")
+    again = verb("restart", restart, "\nFor developers: takes up changed code of one service.")
+    again.add_argument("name", help="a process as `status` names it")
+    gone = verb("reset", reset)
+    gone.add_argument("--yes", action="store_true", help="do not ask")
+    health = verb("doctor", doctor)
+    health.add_argument("--json", action="store_true", help="for programs")
+    settings = verb("env", env)
+    settings.add_argument("--reveal", action="store_true", help="print secrets too")
+    settings.add_argument("--write", metavar="FILE", help="write everything, secrets too, to FILE (0600)")
+    replay = verb("demo", demo, "\nRun twice it changes nothing; killed in the middle and run again it goes on.")
+    add_arguments(replay)
+    verb("test-servers", serve_tests)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    chosen = parser().parse_args(arguments)
+    console = Console()
+    try:
+        return int(chosen.action(Desk(os.environ, Path.cwd(), console), chosen))
+    except Trouble as trouble:
+        complaint = Console(stderr=True)
+        complaint.print(escape(trouble.sentence), style="bold red", highlight=False, soft_wrap=True)
+        complaint.print(escape(trouble.advice), highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted; what is running goes on running.", highlight=False)
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Give the interpreter something to close that still exists.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
