@@ -15,6 +15,7 @@ from ledgerlink_kit.money import MAX_MINOR
 from ledgerlink_payments.domain.attempts import Operation
 from ledgerlink_payments.domain.intents import CancellationReason, CaptureMethod
 from ledgerlink_payments.domain.machines import ATTEMPT, INTENT, PAYOUT, REFUND, AttemptState, PayoutState
+from ledgerlink_payments.domain.webhooks import DeliveryState, EndpointStatus, Lane
 
 metadata: Final = metadata_for_service()
 kit_tables(metadata)
@@ -252,4 +253,75 @@ provider_events = sa.Table(
     sa.Column("occurred_at", _MOMENT, nullable=False),
     sa.Column("recorded_at", _MOMENT, nullable=False),
     sa.CheckConstraint("outcome IN ('woke', 'final', 'unmatched')", name="outcome"),
+)
+
+webhook_endpoints = sa.Table(
+    # Where merchants and payers want to be told. `old_secret` signs beside `secret` until `old_secret_until`.
+    "webhook_endpoints",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("enabled_events", JSONB, nullable=False),
+    sa.Column("metadata", JSONB, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("disabled_reason", sa.Text),
+    sa.Column("secret", sa.Text, nullable=False),
+    sa.Column("old_secret", sa.Text),
+    sa.Column("old_secret_until", _MOMENT),
+    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("failing_since", _MOMENT),
+    sa.Column("created_at", _MOMENT, nullable=False),
+    _one_of("status", EndpointStatus),
+    _one_of("lane", Lane),
+    sa.CheckConstraint("(lane = 'failing') = (failing_since IS NOT NULL)", name="failing_since_then"),
+    sa.CheckConstraint("(old_secret IS NULL) = (old_secret_until IS NULL)", name="old_secret_ends"),
+    sa.CheckConstraint("(status = 'disabled') = (disabled_reason IS NOT NULL)", name="disabled_has_reason"),
+    sa.Index(None, "owner", "created_at", "id"),
+)
+
+webhook_deliveries = sa.Table(
+    # One event on its way to one endpoint. `next_at` is the next try's moment, or the end of the lease of the one that
+    # is under way; `ordinal` counts the times that somebody asked for the event to be sent once more.
+    "webhook_deliveries",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("event_id", sa.Uuid, sa.ForeignKey("events.id"), nullable=False),
+    sa.Column("endpoint_id", sa.Uuid, sa.ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("next_at", _MOMENT),
+    sa.Column("lease_token", sa.Uuid),
+    sa.Column("created_at", _MOMENT, nullable=False),
+    sa.Column("ended_at", _MOMENT),
+    _one_of("state", DeliveryState),
+    sa.CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="pending_is_due"),
+    sa.CheckConstraint("(state = 'pending') = (ended_at IS NULL)", name="ended_has_moment"),
+    sa.UniqueConstraint("event_id", "endpoint_id", "ordinal"),
+    sa.Index(None, "endpoint_id", "created_at", "id"),
+)
+sa.Index(
+    "ix_webhook_deliveries_due",
+    webhook_deliveries.c.endpoint_id,
+    webhook_deliveries.c.next_at,
+    postgresql_where=webhook_deliveries.c.next_at.is_not(None),
+)
+
+webhook_tries = sa.Table(
+    # The log of deliveries: every try, with what came back. Of an answer's body only the beginning is kept.
+    "webhook_tries",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("delivery_id", sa.Uuid, sa.ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("tried_at", _MOMENT, nullable=False),
+    sa.Column("duration_ms", sa.Integer, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("snippet", sa.Text, nullable=False),
+    sa.CheckConstraint("char_length(snippet) <= 256", name="snippet_bounded"),
+    sa.CheckConstraint("status IS NOT NULL OR error IS NOT NULL", name="outcome_known"),
+    sa.Index(None, "delivery_id", "id"),
+    sa.Index(None, "tried_at"),
 )

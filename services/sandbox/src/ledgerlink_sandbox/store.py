@@ -237,7 +237,8 @@ class Letter:
 
 async def record_notice(tx: Tx, notice: Notice, delivery: Delivery, now: datetime) -> None:
     """Keep an event to be sent, in the transaction of what it tells of."""
-    message_id, body = str(NoticeId.new(now)), orjson.dumps(notice.envelope())
+    message_id = str(NoticeId.new(now))
+    body = orjson.dumps(notice.envelope(message_id))
     rows = [
         {
             "id": uuid4(),

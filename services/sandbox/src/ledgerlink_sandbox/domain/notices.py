@@ -39,9 +39,9 @@ class Notice:
     data: Snapshot
     occurred_at: datetime
 
-    def envelope(self) -> dict[str, Any]:
-        """Give the body in the form that Standard Webhooks recommends: type, timestamp, data."""
-        return {"type": self.type.value, "timestamp": moment(self.occurred_at), "data": self.data}
+    def envelope(self, message_id: str) -> dict[str, Any]:
+        """Give the body in the form that Standard Webhooks recommends (type, timestamp, data), with the event's id."""
+        return {"id": message_id, "type": self.type.value, "timestamp": moment(self.occurred_at), "data": self.data}
 
 
 def moment(at: datetime) -> str:

@@ -1,0 +1,228 @@
+"""Webhooks by Standard Webhooks (https://www.standardwebhooks.com): signatures, who hears what, when to try again.
+
+A signature covers ``<id>.<seconds>.<body>``; ``v1`` is HMAC-SHA256 under the endpoint's secret, in base64. While a
+secret is being replaced, both the new and the old one sign, and a receiver accepts whichever it knows.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Final
+
+from ledgerlink_kit.errors import Kind, Refused
+
+WIRE_PREFIX: Final = "whsec_"
+"""How secrets begin on the wire."""
+SECRET_BYTES: Final = 32
+TOLERANCE: Final = timedelta(minutes=5)
+"""How far a signed moment may lie from ours, so that an old message cannot be played again."""
+ALL_EVENTS: Final = "*"
+
+EVENT_TYPES: Final = (
+    "payment_intent.created",
+    "payment_intent.processing",
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "payout.created",
+    "payout.updated",
+    "payout.paid",
+    "payout.failed",
+    "account.updated",
+)
+"""What an endpoint may ask for, in Stripe's names; `*` stands for all."""
+
+SCHEDULE: Final = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000, 50_400, 50_400, 57_600)
+)
+"""The wait before each further try: three days in all."""
+RETRY_AFTER_MAX: Final = timedelta(hours=24)
+JITTER: Final = 0.2
+DISABLE_AFTER: Final = timedelta(days=5)
+"""How long an endpoint may fail without a single success before it is disabled."""
+ROTATION_OVERLAP: Final = timedelta(hours=24)
+"""How long a replaced secret goes on signing beside the new one, unless the caller says otherwise."""
+ROTATION_OVERLAP_MAX: Final = timedelta(days=7)
+
+
+def sign(secrets: Sequence[str], message_id: str, at: datetime, body: bytes) -> str:
+    """Give the `webhook-signature` header: one ``v1`` signature per secret, separated by spaces."""
+    content = f"{message_id}.{int(at.timestamp())}.".encode() + body
+    signatures = (hmac.digest(_key(secret), content, hashlib.sha256) for secret in secrets)
+    return " ".join(f"v1,{base64.b64encode(signature).decode()}" for signature in signatures)
+
+
+def signed_headers(secrets: Sequence[str], message_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """Give the three headers of a signed message."""
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": sign(secrets, message_id, at, body),
+    }
+
+
+def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: datetime) -> str:
+    """Check a message on its raw bytes and give its id.
+
+    Raises `Refused` (UNAUTHENTICATED, ``webhook-signature-invalid``), and says as little to a forger for every reason.
+    """
+    given = {name.lower(): value for name, value in headers.items()}
+    message_id, seconds = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
+    if not message_id or not seconds.isascii() or not seconds.isdigit() or len(seconds) > len("10000000000"):
+        raise _invalid()
+    at = datetime.fromtimestamp(int(seconds), UTC)
+    if abs(at - now) > TOLERANCE:
+        raise _invalid()
+    expected = [_bytes_of(one) for one in sign(secrets, message_id, at, body).split()]
+    found = [_bytes_of(one) for one in given.get("webhook-signature", "").split()]
+    # Every pair is compared, and in constant time, so that the answer's delay tells nothing.
+    matches = [hmac.compare_digest(theirs, ours) for theirs in found if theirs for ours in expected]
+    if not any(matches):
+        raise _invalid()
+    return message_id
+
+
+def _key(secret: str) -> bytes:
+    text = secret.removeprefix(WIRE_PREFIX)
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def _bytes_of(signature: str) -> bytes:
+    """Give the bytes of a ``v1`` signature, none for any other version or form."""
+    version, _, text = signature.partition(",")
+    if version != "v1":
+        return b""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _invalid() -> Refused:
+    return Refused(Kind.UNAUTHENTICATED, "webhook-signature-invalid", "The message is not signed by its sender.")
+
+
+def secret_from(entropy: bytes) -> str:
+    """Write `SECRET_BYTES` of randomness as a secret."""
+    assert len(entropy) == SECRET_BYTES, "a secret has 32 bytes"
+    return WIRE_PREFIX + base64.b64encode(entropy).decode()
+
+
+class EndpointStatus(StrEnum):
+    """Whether an endpoint is sent anything."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class Lane(StrEnum):
+    """How far an endpoint is trusted to answer soon. Each lane has its own places: the dead wait only for the dead."""
+
+    PROVEN = "proven"
+    """Its last answer was a success."""
+    UNPROVEN = "unproven"
+    """It was never tried, or was just enabled again."""
+    FAILING = "failing"
+    """Its last try failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is remembered of an endpoint's answers."""
+
+    lane: Lane = Lane.UNPROVEN
+    failing_since: datetime | None = None
+
+
+class DeliveryState(StrEnum):
+    """Where one event stands on its way to one endpoint."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    EXHAUSTED = "exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one try came to: ``status`` None means that no answer came; ``retry_after`` is the receiver's wish."""
+
+    status: int | None
+    error: str | None = None
+    retry_after: timedelta | None = None
+
+    @property
+    def success(self) -> bool:
+        """Any 2xx is a success; a redirect is not followed and is none."""
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def gone(self) -> bool:
+        """410 says that the endpoint wants nothing more, ever."""
+        return self.status == 410
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What follows from a try: its state, the next try's moment, and whether the endpoint is to be disabled."""
+
+    state: DeliveryState
+    next_at: datetime | None
+    health: Health
+    disable: str | None = None
+
+
+def judge(outcome: Outcome, tries: int, health: Health, now: datetime, jitter: float) -> Judgment:
+    """Decide what follows from the ``tries``-th try. ``jitter`` in [0, 1) spreads waits by `JITTER` either way."""
+    if outcome.success:
+        return Judgment(DeliveryState.DELIVERED, None, Health(Lane.PROVEN, None))
+    since = health.failing_since or now
+    failing = Health(Lane.FAILING, since)
+    disable = None
+    if outcome.gone:
+        disable = "gone"
+    elif now - since >= DISABLE_AFTER:
+        disable = "failing"
+    wait = next_wait(tries, outcome.retry_after, jitter)
+    if wait is None:
+        return Judgment(DeliveryState.EXHAUSTED, None, failing, disable)
+    return Judgment(DeliveryState.PENDING, now + wait, failing, disable)
+
+
+def next_wait(tries: int, retry_after: timedelta | None, jitter: float) -> timedelta | None:
+    """Give the wait after the ``tries``-th failure, or None when it was the last.
+
+    A receiver may ask for more patience (Retry-After), up to a day, never for less.
+    """
+    if tries > len(SCHEDULE):
+        return None
+    wait = SCHEDULE[tries - 1] * (1 - JITTER + 2 * JITTER * jitter)
+    return max(wait, min(retry_after, RETRY_AFTER_MAX)) if retry_after else wait
+
+
+def read_retry_after(header: str | None, now: datetime) -> timedelta | None:
+    """Read a Retry-After header (RFC 9110, section 10.2.3): seconds or a date; anything else is ignored."""
+    if not header or len(header) > 64 or not header.isascii():
+        return None
+    if header.strip().isdigit():
+        return min(timedelta(seconds=min(int(header), 10**8)), RETRY_AFTER_MAX)
+    try:
+        at = parsedate_to_datetime(header)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    return min(wait, RETRY_AFTER_MAX) if wait > timedelta() else None
+
+
+def wants(enabled_events: Sequence[str], event_type: str) -> bool:
+    """Say whether an endpoint that asked for ``enabled_events`` hears of ``event_type``."""
+    return ALL_EVENTS in enabled_events or event_type in enabled_events
