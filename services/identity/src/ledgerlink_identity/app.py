@@ -1,6 +1,6 @@
 """The composition root of identity's HTTP process: settings to runtime to app."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -35,7 +35,7 @@ PUBLIC_ROUTES: Final = frozenset(
         "/.well-known/oauth-authorization-server",
     }
 )
-"""Paths without an access token: they check a password, a code or a client's secret instead, or tell what all may know."""
+"""Paths without an access token: they check a password, a code or a secret instead, or tell what all may know."""
 
 _KEYS_AGE_S: Final = 60.0
 
@@ -63,7 +63,7 @@ def make_app(rt: Runtime) -> FastAPI:
     settings = rt.settings
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         await ensure_keys(rt.db, rt.vault, rt.clock)
         if settings.admin_email and settings.admin_password:
             await seed_admin(rt, settings.admin_email, settings.admin_password.get_secret_value())

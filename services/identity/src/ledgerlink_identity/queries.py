@@ -131,7 +131,7 @@ async def audit_end(view: AsyncConnection) -> int:
 
 
 async def _lost_events(view: AsyncConnection, limit: int) -> list[str]:
-    """Return a finding for each of the latest events that is neither sealed nor waiting: it was taken from the queue."""
+    """Return a finding for each of the latest events that is neither sealed nor waiting: somebody took it out."""
     newest = sa.select(sa.func.coalesce(sa.func.max(security_events.c.seq), 0)).scalar_subquery()
     latest = security_events.c.seq > newest - limit
     sealed = sa.exists().where(security_seals.c.event_id == security_events.c.id)

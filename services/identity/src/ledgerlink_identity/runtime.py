@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from ledgerlink_contracts.permissions import SERVICE_SCOPES
-from ledgerlink_identity.connectors.hashing import THREADS, WAITING_MAX, Hasher
+from ledgerlink_identity.connectors.hashing import THREADS, WAITING_MAX, Hasher, PasswordHasher
 from ledgerlink_identity.connectors.signing import ActiveSigner, Signer
 from ledgerlink_identity.connectors.vault import Vault, read_key
 from ledgerlink_identity.store.keys import active_private
@@ -90,12 +90,15 @@ class Runtime:
     settings: Settings
     db: Database
     clock: Clock
-    hasher: Hasher
+    hasher: PasswordHasher
     vault: Vault
     refresh_key: bytes
     signer: ActiveSigner
     service_secrets: ServiceSecrets
     common_passwords: frozenset[str]
+
+    def __repr__(self) -> str:
+        return f"Runtime(environment={self.settings.environment!r})"
 
 
 def make_runtime(

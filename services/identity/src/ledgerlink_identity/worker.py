@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from redis.asyncio import Redis
@@ -27,7 +27,7 @@ AUDIT_TAIL: Final = 5_000
 
 
 def repeating(work: Callable[[], Awaitable[object]], *, idle_s: float) -> Task:
-    """Return a task that works as long as there is something to do, and looks again after `idle_s` when there is not."""
+    """Return a task that works while there is something to do, and looks again after `idle_s` when there is not."""
 
     async def task(stop: asyncio.Event) -> None:
         log = structlog.get_logger()
@@ -84,7 +84,7 @@ def main() -> None:
     settings = Settings()  # pyright: ignore[reportCallIssue] - its fields come from the environment
     migrations.upgrade("ledgerlink_identity", settings.database_url.get_secret_value())
     rt = make_runtime(settings, "identity-worker")
-    redis = Redis.from_url(settings.redis_url)
+    redis: Any = Redis.from_url(settings.redis_url)  # pyright: ignore[reportUnknownMemberType]
     relay = Relay(rt.db, redis, service="identity", clock=rt.clock)
 
     async def redis_answers() -> None:

@@ -16,18 +16,27 @@ _NO_NUL = r"^[^\x00]*$"
 EmailText = Annotated[
     str, Field(min_length=3, max_length=EMAIL_CHARS_MAX, pattern=_NO_NUL, examples=["ada@example.com"])
 ]
-PasswordText = Annotated[str, Field(min_length=1, max_length=4 * PASSWORD_CHARS_MAX, repr=False)]
+PasswordText = Annotated[str, Field(min_length=1, max_length=4 * PASSWORD_CHARS_MAX)]
 """Any password; how long one must be is the domain's to say, with a reason."""
 NewPasswordText = Annotated[
     PasswordText,
     Field(description=f"{PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters, not a commonly used password"),
 ]
-TokenText = Annotated[str, Field(min_length=1, max_length=512, repr=False)]
+TokenText = Annotated[str, Field(min_length=1, max_length=512)]
 ClientIdText = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\x20-\x7e]+$")]
 ScopeText = Annotated[str, Field(max_length=1000, pattern=r"^[\x20-\x7e]*$", examples=["wallet:read wallet:write"])]
 
 
-class RegisterRequest(RequestModel):
+class ConfidentialRequest(RequestModel):
+    """A body that carries a secret, so that nothing of it may turn up in a log."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    __str__ = __repr__
+
+
+class RegisterRequest(ConfidentialRequest):
     """What somebody gives to get an account."""
 
     email: EmailText
@@ -35,7 +44,7 @@ class RegisterRequest(RequestModel):
     full_name: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)] | None = None
 
 
-class PasswordGrant(RequestModel):
+class PasswordGrant(ConfidentialRequest):
     """OAuth 2's password grant; `email` is another name for `username`, and JSON may leave out `grant_type`."""
 
     grant_type: Literal["password"] = "password"
@@ -45,7 +54,7 @@ class PasswordGrant(RequestModel):
     client_id: ClientIdText | None = None
 
 
-class RefreshRequest(RequestModel):
+class RefreshRequest(ConfidentialRequest):
     """A refresh token to be spent."""
 
     grant_type: Literal["refresh_token"] = "refresh_token"
@@ -54,7 +63,7 @@ class RefreshRequest(RequestModel):
     client_id: ClientIdText | None = None
 
 
-class ClientCredentialsGrant(RequestModel):
+class ClientCredentialsGrant(ConfidentialRequest):
     """A service asking for its own token; its secret stands here or, better, in HTTP Basic."""
 
     grant_type: Literal["client_credentials"]
@@ -63,7 +72,7 @@ class ClientCredentialsGrant(RequestModel):
     client_secret: TokenText | None = None
 
 
-class RevocationRequest(RequestModel):
+class RevocationRequest(ConfidentialRequest):
     """A refresh token to be revoked (RFC 7009)."""
 
     token: TokenText
@@ -71,10 +80,10 @@ class RevocationRequest(RequestModel):
     client_id: ClientIdText | None = None
 
 
-class IntrospectionRequest(RequestModel):
+class IntrospectionRequest(ConfidentialRequest):
     """A token to be told about (RFC 7662)."""
 
-    token: Annotated[str, Field(min_length=1, max_length=8192, repr=False)]
+    token: Annotated[str, Field(min_length=1, max_length=8192)]
     token_type_hint: Annotated[str, Field(max_length=100)] | None = None
     client_id: ClientIdText | None = None
     client_secret: TokenText | None = None
@@ -86,13 +95,13 @@ class MailRequest(RequestModel):
     email: EmailText
 
 
-class VerificationConfirmation(RequestModel):
+class VerificationConfirmation(ConfidentialRequest):
     """The code from a verification mail."""
 
     token: TokenText
 
 
-class PasswordResetConfirmation(RequestModel):
+class PasswordResetConfirmation(ConfidentialRequest):
     """The code from a reset mail, and the password to be."""
 
     token: TokenText

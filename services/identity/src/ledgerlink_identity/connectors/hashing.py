@@ -8,7 +8,7 @@ before the pool is bounded, so that a flood of sign-ins is told to come back ins
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import argon2
 import bcrypt
@@ -26,6 +26,26 @@ WAITING_MAX: Final = 256
 _BCRYPT_PREFIXES: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES_MAX: Final = 72
 Result = TypeVar("Result")
+
+
+class PasswordHasher(Protocol):
+    """Makes and checks password hashes."""
+
+    async def hash(self, password: str) -> str:
+        """Return a new hash of the password. Raises `Unavailable` when too many are in line."""
+        ...
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """Return whether the password made the hash; no hash costs the same and is never right."""
+        ...
+
+    def is_outdated(self, stored: str) -> bool:
+        """Return whether the hash should be made anew now that the password is at hand."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
 
 
 class Hasher:

@@ -37,7 +37,7 @@ async def insert_mail(tx: Tx, mail_id: UUID, purpose: Purpose, email_key: str, n
 
 
 async def claim_mail(tx: Tx, now: datetime, lease: timedelta) -> WaitingMail | None:
-    """Take the next mail that is due. The lease, doubled with each try, is when it is due again if nobody finishes it."""
+    """Take the next mail that is due; unless it is finished, it is due again after the lease, doubled with each try."""
     due = (
         sa.select(mails.c.id)
         .where(mails.c.state == "waiting", mails.c.next_try_at <= now)
