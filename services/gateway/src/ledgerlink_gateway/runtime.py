@@ -23,25 +23,17 @@ class Settings(ServiceSettings):
     wallet_url: str = Field(default="http://127.0.0.1:8082", description="Where wallet answers")
     payments_url: str = Field(default="http://127.0.0.1:8083", description="Where payments answers")
     risk_url: str = Field(default="http://127.0.0.1:8084", description="Where risk answers")
-    redis_url: str = Field(
-        default="redis://127.0.0.1:6379/0", description="Redis or Valkey, version 7 or later, for limits"
-    )
-    redis_timeout_s: float = Field(
-        default=0.5, gt=0, le=10, description="After this long without a reply Redis counts as lost"
-    )
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="Redis or Valkey ≥ 7, for rate limits")
+    redis_timeout_s: float = Field(default=0.5, gt=0, le=10, description="Seconds after which Redis counts as lost")
     limit_scale: float = Field(default=1.0, gt=0, le=10_000, description="Multiplies the quota of every rate limit")
     trusted_proxies: str = Field(
-        "", description="Addresses or CIDR blocks, by comma, whose X-Forwarded-For is believed"
+        default="", description="Addresses or CIDR blocks, by comma, believed in X-Forwarded-For"
     )
     cors_origins: str = Field(
-        default="", description="Origins, by comma, whose pages may read answers; none turns CORS off"
+        default="", description="Origins, by comma, whose pages may read answers; none: CORS is off"
     )
-    in_flight_max: int = Field(
-        default=128, ge=1, le=10_000, description="Requests in flight to one service at the most"
-    )
-    connect_timeout_s: float = Field(
-        default=2.0, gt=0, le=60, description="How long a connection to a service may take"
-    )
+    in_flight_max: int = Field(default=128, ge=1, le=10_000, description="Most requests in flight to one service")
+    connect_timeout_s: float = Field(default=2.0, gt=0, le=60, description="Seconds a connection to a service may take")
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -15,7 +15,7 @@ CARD_NUMBER: Final = "card-number"
 SECURITY_CODE: Final = "security-code"
 
 _MANY_DIGITS: Final = re.compile(rb"[0-9](?:[ -]?[0-9]){12}")
-_ESCAPED: Final = re.compile(rb"[\\%\x80-\xff]")
+_ESCAPED: Final = re.compile(rb"[\\%+\x80-\xff]")
 
 # Bounded by anything that is not part of a longer word or number, so that hexadecimal ids and decimals do not match.
 _CANDIDATE: Final = re.compile(

@@ -118,12 +118,12 @@ def _references(value: Any) -> set[_Name]:
     pending = [value]
     while pending:
         current = pending.pop()
-        if isinstance(current, dict):
-            members = cast("Document", current)
-            match = _REFERENCE.match(str(members.get("$ref", "")))
+        if isinstance(current, str):  # a `$ref`, or a target in a discriminator's mapping
+            match = _REFERENCE.match(current)
             if match is not None:
                 found.add((match.group(1), match.group(2)))
-            pending.extend(members.values())
+        elif isinstance(current, dict):
+            pending.extend(cast("Document", current).values())
         elif isinstance(current, list):
             pending.extend(cast("list[Any]", current))
     return found

@@ -168,6 +168,6 @@ def _path(name: str, path: str) -> list[str]:
         faults.append(f"the {name} does not start with a slash")
     if path.endswith("/"):
         faults.append(f"the {name} ends with a slash")
-    if "//" in path or "/." in path or any(sign in path for sign in "%?#\\ "):
+    if "//" in path or {".", ".."} & set(path.split("/")) or any(sign in path for sign in "%?#\\ "):
         faults.append(f"the {name} is not a plain path")
     return faults
