@@ -100,6 +100,16 @@ async def run_forever(rt: Runtime, stop: asyncio.Event) -> None:
             await _sleep(stop, pause)
 
 
+async def watch_unfinished(db: Database, stop: asyncio.Event, *, every_s: float) -> None:
+    """Keep the gauges up to date until ``stop`` is set."""
+    while not stop.is_set():
+        try:
+            await count_unfinished(db)
+        except LedgerLinkError as error:
+            structlog.get_logger().warning("gauges_wait", reason=error.detail)
+        await _sleep(stop, every_s)
+
+
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:
     try:
         await asyncio.wait_for(stop.wait(), seconds)

@@ -71,8 +71,8 @@ class Attempt:
 
     ``operation`` is the step last begun and ``operations`` how many have begun, so that each has its own key.
     ``operation_minor`` is what the step is about: the amount to authorize or to capture. ``resolution`` is the person's
-    answer to a review. ``error`` is Stripe's error object of a decline. ``begun_by`` derives from the Idempotency-Key of
-    the request that began the step, so that the same request finds its own work again.
+    answer to a review. ``error`` is Stripe's error object of a decline. ``begun_by`` derives from the Idempotency-Key
+    of the request that began the step, so that the same request finds its own work again.
     """
 
     id: AttemptId

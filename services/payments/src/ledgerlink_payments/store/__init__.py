@@ -81,7 +81,7 @@ async def add_attempt(tx: Tx, new: Attempt) -> None:
 
 
 async def save_attempt(tx: Tx, changed: Attempt, token: UUID | None) -> bool:
-    """Write what can change of an attempt, unless somebody else has taken the work over; says whether it was written."""
+    """Write what can change of an attempt, unless somebody else has taken it over; says whether it was written."""
     table = tables.attempts
     query = sa.update(table).where(table.c.id == changed.id.uuid, table.c.lease_token.is_not_distinct_from(token))
     return (await tx.execute(query.values(rows.changes_of_attempt(changed)))).rowcount == 1
