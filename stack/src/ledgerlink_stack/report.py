@@ -127,13 +127,13 @@ def _verdict(lines: Sequence[Line], *, supervised: bool, alive: bool) -> str:
 def status_table(status: Status) -> Table:
     """Return the answer for people."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("process")
+    table.add_column("process", no_wrap=True)
     for heading in ("pid", "port"):
-        table.add_column(heading, justify="right")
-    table.add_column("state")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
     for heading in ("uptime", "restarts", "memory"):
-        table.add_column(heading, justify="right")
-    table.add_column("last trouble", overflow="fold")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("last trouble", overflow="ellipsis", no_wrap=True)
     for line in status.processes:
         table.add_row(
             line.name,

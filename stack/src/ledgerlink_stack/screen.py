@@ -71,7 +71,7 @@ class Progress:
         self._clock = clock
         self._begun = clock()
         self._live: Live | None = None
-        self._seen: dict[str, str] = {}
+        self._seen: dict[str, set[str]] = {}
 
     @contextmanager
     def shown(self) -> Generator[None]:
@@ -94,9 +94,12 @@ class Progress:
         if self._console.is_terminal:
             return
         for process in processes:
-            line = f"{process.condition}{f' ({process.reason})' if process.reason else ''}"
-            if process.condition != "waiting" and self._seen.get(process.name) != line:
-                self._seen[process.name] = line
+            failing = process.condition == "restarting" and process.reason
+            line = f"{process.condition}: {process.reason}" if failing else process.condition
+            told = self._seen.setdefault(process.name, set())
+            if process.condition != "waiting" and line not in told:
+                # What was said once is not said again, or one that fails fast would drown the others.
+                told.add(line)
                 self._console.print(
                     f"{self._clock() - self._begun:6.1f} s  {process.name:16} {line}", highlight=False, soft_wrap=True
                 )
