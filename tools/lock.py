@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 HEADER = "# Every package LedgerLink runs on or is built with, with hashes. Written by `make lock`; do not edit."
 MARK = "# inputs: sha256:"
+PLATFORMS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin")
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def members(root: Path) -> list[Path]:
@@ -88,6 +90,26 @@ def resolve(root: Path, lock: Path, *, upgrade: bool) -> str:
     return "\n".join([HEADER, f"{MARK}{fingerprint(root)}", *body, ""])
 
 
+def without_wheels(root: Path, lock: Path) -> list[str]:
+    """Platforms on which something of the lock would have to be built from source; empty is what we want."""
+    command = [_uv(root), "pip", "install", "--dry-run", "--quiet", "--only-binary", ":all:", "--require-hashes"]
+    found: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for platform in PLATFORMS:
+            for python in PYTHONS:
+                where = ["--target", folder, "--python-platform", platform, "--python-version", python]
+                done = subprocess.run(
+                    [*command, *where, "--requirement", str(lock)],
+                    cwd=root,
+                    check=False,
+                    capture_output=True,
+                    text=True,
+                )
+                if done.returncode:
+                    found.append(f"{platform}, Python {python}: {' '.join(done.stderr.split())[-300:]}")
+    return found
+
+
 def _uv(root: Path) -> str:
     """The environment's own uv, else the one on PATH."""
     own = root / ".venv" / "bin" / "uv"
@@ -105,6 +127,8 @@ def main() -> int:
     options = parser.parse_args()
     if not options.check:
         LOCK.write_text(resolve(ROOT, LOCK, upgrade=options.upgrade))
+        for sentence in without_wheels(ROOT, LOCK):
+            sys.exit(f"make lock: no wheels for {sentence}")
     if not LOCK.exists():
         print("requirements.lock is missing: run `make lock`")
         return 1
