@@ -2,20 +2,19 @@
 
 import asyncio
 import base64
-import inspect
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 from exporting.settings import settings_of
 from exporting.workspace import REFERENCE, SERVICES, CannotExport, as_json, load
+from ledgerlink_kit.auth import HttpJwks, TokenVerifier
+from ledgerlink_kit.clock import SystemClock
+from ledgerlink_kit.db import Database
 from ledgerlink_kit.settings import ServiceSettings
 
-# The names under which a composition root may make its runtime from settings, and its app from the runtime.
-RUNTIME_MAKERS = ("make_runtime", "build_runtime", "create_runtime")
-APP_MAKERS = ("make_app", "build_app", "create_wallet", "create_payments", "create_risk")
 ADDRESS = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
 
 
@@ -26,35 +25,62 @@ def pages() -> dict[str, str]:
 
 async def _pages() -> dict[str, str]:
     """The documents; apps are made inside a running loop, as they are when they serve."""
-    documents = {service: _document(service) for service in SERVICES}
+    documents: dict[str, dict[str, Any]] = {}
+    for service in SERVICES:
+        if service not in APPS:
+            raise CannotExport(f"tools/exporting/openapi.py does not know how {service}'s app is made")
+        documents[service] = APPS[service](placeholder_settings(service)).openapi()
     out = {f"{REFERENCE}/openapi/{service}.json": as_json(document) for service, document in documents.items()}
     out[f"{REFERENCE}/openapi/ledgerlink.json"] = as_json(_merged(documents))
     return out
 
 
-def _document(service: str) -> dict[str, Any]:
-    """The document of one service."""
-    root = load(f"ledgerlink_{service}.app")
-    settings = placeholder_settings(service)
-    if service == "gateway":
-        return cast("FastAPI", root.create_gateway(settings)._own).openapi()  # noqa: SLF001 - the app inside the edge
-    make_app, make_runtime = _maker(root, APP_MAKERS), _maker(root, RUNTIME_MAKERS)
-    extra = (service,) if _wants_name(make_runtime) else ()
-    return cast("FastAPI", make_app(make_runtime(settings, *extra))).openapi()
+def _verifier(settings: ServiceSettings) -> TokenVerifier:
+    """A verifier that never verifies."""
+    clock = SystemClock()
+    jwks = HttpJwks(settings.identity_url, clock)
+    return TokenVerifier(issuer=settings.issuer, audience=settings.audience, jwks=jwks, clock=clock)
 
 
-def _wants_name(maker: Callable[..., Any]) -> bool:
-    """Whether a runtime is also told what process it is for."""
-    required = [it for it in inspect.signature(maker).parameters.values() if it.default is inspect.Parameter.empty]
-    return len(required) > len(("settings",))
+def _gateway(settings: ServiceSettings) -> FastAPI:
+    edge = load("ledgerlink_gateway.app").create_gateway(settings)
+    return edge._own  # noqa: SLF001 - the app inside the edge describes the gateway's own routes
 
 
-def _maker(module: object, names: tuple[str, ...]) -> Callable[..., Any]:
-    """The function of a composition root that goes by one of the house's names."""
-    for name in names:
-        if hasattr(module, name):
-            return cast("Callable[..., Any]", getattr(module, name))
-    raise CannotExport(f"{getattr(module, '__name__', module)} offers none of {', '.join(names)}")
+def _identity(settings: ServiceSettings) -> FastAPI:
+    root = load("ledgerlink_identity.app")
+    return root.make_app(root.make_runtime(settings, "identity"))
+
+
+def _payments(settings: ServiceSettings) -> FastAPI:
+    root = load("ledgerlink_payments.app")
+    return root.make_app(settings, root.open_runtime(settings, "payments"), _verifier(settings))
+
+
+def _risk(settings: ServiceSettings) -> FastAPI:
+    root = load("ledgerlink_risk.app")
+    database = Database(ADDRESS, application_name="export", pool_size=1)
+    return root.build_app(settings, root.Runtime(database, SystemClock()), _verifier(settings))
+
+
+def _sandbox(settings: ServiceSettings) -> FastAPI:
+    root = load("ledgerlink_sandbox.app")
+    return root.build_app(root.build_runtime(settings))
+
+
+def _wallet(settings: ServiceSettings) -> FastAPI:
+    root = load("ledgerlink_wallet.app")
+    return root.build_app(root.build_runtime(settings))
+
+
+APPS: dict[str, Callable[[ServiceSettings], FastAPI]] = {
+    "gateway": _gateway,
+    "identity": _identity,
+    "payments": _payments,
+    "risk": _risk,
+    "sandbox": _sandbox,
+    "wallet": _wallet,
+}
 
 
 def placeholder_settings(service: str) -> ServiceSettings:
