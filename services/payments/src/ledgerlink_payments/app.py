@@ -12,7 +12,15 @@ from ledgerlink_kit.auth import HttpJwks, TokenVerifier
 from ledgerlink_kit.http_app import create_app, serve
 from ledgerlink_kit.problem import problem_response
 from ledgerlink_payments import __version__
-from ledgerlink_payments.api import accounts, connectors, events, payment_intents, payouts, refunds
+from ledgerlink_payments.api import (
+    accounts,
+    connectors,
+    events,
+    payment_intents,
+    payouts,
+    refunds,
+    webhook_endpoints,
+)
 from ledgerlink_payments.api.dialect import FORM, StripeErrors, bad_parameters
 from ledgerlink_payments.runtime import Open, Settings, open_runtime
 
@@ -26,6 +34,7 @@ ROUTERS: Final = [
     accounts.router,
     events.router,
     connectors.router,
+    webhook_endpoints.router,
 ]
 
 

@@ -14,6 +14,8 @@ from ledgerlink_kit.inbox import Consumer, Envelope
 from ledgerlink_kit.invariants import Invariant, watch_invariants
 from ledgerlink_kit.outbox import Relay
 from ledgerlink_payments.commands import news, sweep
+from ledgerlink_payments.commands.webhook_delivery import Couriers
+from ledgerlink_payments.connectors.outgoing import GuardedSender
 from ledgerlink_payments.runtime import Runtime, Settings, open_runtime
 
 GAUGE_EVERY_S: Final = 15.0
@@ -31,8 +33,8 @@ _PAID = sa.text(
 )
 _FORGOTTEN = sa.text(
     "SELECT id, state FROM attempts WHERE next_action_at IS NULL AND (state IN "
-    "('created', 'in_review', 'checked', 'sent', 'capturing', 'voiding', 'unknown') OR (state = 'captured' AND NOT posted)) "
-    "LIMIT 20"
+    "('created', 'in_review', 'checked', 'sent', 'capturing', 'voiding', 'unknown') "
+    "OR (state = 'captured' AND NOT posted)) LIMIT 20"
 )
 
 
@@ -58,7 +60,7 @@ INVARIANTS: Final = (
 )
 
 
-def tasks_of(rt: Runtime, redis: Any, relay: Relay) -> dict[str, Task]:
+def tasks_of(rt: Runtime, redis: Any, relay: Relay, couriers: Couriers) -> dict[str, Task]:
     """Give everything that the worker does, by name."""
 
     async def hear_review(tx: Tx, envelope: Envelope) -> None:
@@ -81,6 +83,7 @@ def tasks_of(rt: Runtime, redis: Any, relay: Relay) -> dict[str, Task]:
         "relay": relay.run_forever,
         "inbox": consumer.run_forever,
         "sweeper": sweeper,
+        "webhooks": couriers.run_forever,
         "invariants": invariants,
         "gauges": gauges,
     }
@@ -94,18 +97,20 @@ def main() -> None:
     rt = opened.runtime
     redis: Any = Redis.from_url(settings.redis_url)  # pyright: ignore[reportUnknownMemberType]
     relay = Relay(rt.db, redis, service="payments", clock=rt.clock)
+    sender = GuardedSender(rt.clock, allow_loopback=settings.webhook_allow_loopback)
 
     async def redis_answers() -> None:
         await redis.ping()
 
     async def close() -> None:
         await redis.aclose()
+        await sender.close()
         await opened.close()
 
     run_worker(
         "payments",
         settings,
-        tasks=tasks_of(rt, redis, relay),
+        tasks=tasks_of(rt, redis, relay, Couriers(rt.db, rt.clock, sender)),
         readiness={"database": rt.db.ping, "redis": redis_answers},
         close=close,
     )

@@ -9,13 +9,17 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
+from ledgerlink_contracts.ids import WebhookEndpointId
 from ledgerlink_kit.errors import Kind, Refused
+from ledgerlink_kit.limits import METADATA_KEYS_MAX
+from ledgerlink_payments.domain import refusals
+from ledgerlink_payments.domain.objects import API_VERSION
 
 WIRE_PREFIX: Final = "whsec_"
 """How secrets begin on the wire."""
@@ -46,6 +50,8 @@ SCHEDULE: Final = tuple(
     timedelta(seconds=seconds) for seconds in (5, 60, 300, 1800, 7200, 18_000, 36_000, 36_000, 50_400, 50_400, 57_600)
 )
 """The wait before each further try: three days in all."""
+ENDPOINTS_MAX: Final = 16
+"""Endpoints of one owner at the most, as at Stripe."""
 RETRY_AFTER_MAX: Final = timedelta(hours=24)
 JITTER: Final = 0.2
 DISABLE_AFTER: Final = timedelta(days=5)
@@ -144,6 +150,88 @@ class Health:
     failing_since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an owner wants to be told of events, and of which.
+
+    ``old_secret`` signs beside ``secret`` until ``old_secret_until``. ``disabled_reason`` is ``asked``, ``gone`` (it
+    answered 410) or ``failing`` (for longer than `DISABLE_AFTER`).
+    """
+
+    id: WebhookEndpointId
+    owner: str
+    url: str
+    enabled_events: tuple[str, ...]
+    secret: str = field(repr=False)
+    created_at: datetime
+    description: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    status: EndpointStatus = EndpointStatus.ENABLED
+    disabled_reason: str | None = None
+    old_secret: str | None = field(default=None, repr=False)
+    old_secret_until: datetime | None = None
+    health: Health = field(default_factory=Health)
+
+    def secrets(self, now: datetime) -> tuple[str, ...]:
+        """Give the secrets that sign at this moment, the newest first."""
+        if self.old_secret is None or self.old_secret_until is None or now >= self.old_secret_until:
+            return (self.secret,)
+        return (self.secret, self.old_secret)
+
+    def rotated(self, secret: str, now: datetime, overlap: timedelta) -> "Endpoint":
+        """Put ``secret`` in place; the present one goes on signing for ``overlap``. An older one ends at once."""
+        assert overlap <= ROTATION_OVERLAP_MAX, "an overlap is bounded"
+        if not overlap:
+            return replace(self, secret=secret, old_secret=None, old_secret_until=None)
+        return replace(self, secret=secret, old_secret=self.secret, old_secret_until=now + overlap)
+
+    def enabled(self) -> "Endpoint":
+        """Send to it again; what failed before is forgotten, so that it has all of its patience back."""
+        if self.status is EndpointStatus.ENABLED:
+            return self
+        return replace(self, status=EndpointStatus.ENABLED, disabled_reason=None, health=Health())
+
+    def disabled(self, reason: str) -> "Endpoint":
+        """Send nothing more; the first reason stays."""
+        if self.status is EndpointStatus.DISABLED:
+            return self
+        return replace(self, status=EndpointStatus.DISABLED, disabled_reason=reason)
+
+    def judged(self, judgment: "Judgment") -> "Endpoint":
+        """Remember what followed from a try."""
+        remembered = replace(self, health=judgment.health)
+        return remembered if judgment.disable is None else remembered.disabled(judgment.disable)
+
+    def described(self, description: str) -> "Endpoint":
+        """Say what it is for; an empty text takes the description away."""
+        return replace(self, description=description or None)
+
+    def labeled(self, changes: Mapping[str, str]) -> "Endpoint":
+        """Merge labels as Stripe does: an empty value takes a label away. Raises `Refused` above the limit."""
+        merged = {name: value for name, value in {**self.metadata, **changes}.items() if value}
+        if len(merged) > METADATA_KEYS_MAX:
+            raise refusals.invalid("metadata", f"At most {METADATA_KEYS_MAX} labels may be kept.")
+        return replace(self, metadata=merged)
+
+    def wire(self, *, reveal: bool = False) -> dict[str, Any]:
+        """Write it as Stripe's `webhook_endpoint`; the secret is shown only when it was just made."""
+        shown: dict[str, Any] = {
+            "id": str(self.id),
+            "object": "webhook_endpoint",
+            "api_version": API_VERSION,
+            "application": None,
+            "created": int(self.created_at.timestamp()),
+            "description": self.description,
+            "disabled_reason": self.disabled_reason,
+            "enabled_events": list(self.enabled_events),
+            "livemode": False,
+            "metadata": dict(self.metadata),
+            "status": self.status.value,
+            "url": self.url,
+        }
+        return {**shown, "secret": self.secret} if reveal else shown
+
+
 class DeliveryState(StrEnum):
     """Where one event stands on its way to one endpoint."""
 
@@ -223,6 +311,11 @@ def read_retry_after(header: str | None, now: datetime) -> timedelta | None:
     return min(wait, RETRY_AFTER_MAX) if wait > timedelta() else None
 
 
-def wants(enabled_events: Sequence[str], event_type: str) -> bool:
-    """Say whether an endpoint that asked for ``enabled_events`` hears of ``event_type``."""
-    return ALL_EVENTS in enabled_events or event_type in enabled_events
+def check_events(asked: Sequence[str]) -> tuple[str, ...]:
+    """Give the event types that an endpoint asks for, each once. Raises `Refused` on one that does not exist."""
+    unknown = [kind for kind in asked if kind not in EVENT_TYPES and kind != ALL_EVENTS]
+    if unknown:
+        raise refusals.invalid("enabled_events", f"No such event type: {unknown[0][:80]!r}.")
+    if not asked:
+        raise refusals.invalid("enabled_events", "Name at least one event type, or '*' for all.")
+    return tuple(dict.fromkeys(asked))
