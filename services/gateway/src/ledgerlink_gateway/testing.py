@@ -84,12 +84,12 @@ class RawUpstream:
     """
 
     otherwise: Answer = answer_ok
-    answers: list[Answer] = field(default_factory=list)
-    requests: list[RawRequest] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list[Answer])
+    requests: list[RawRequest] = field(default_factory=list[RawRequest])
     reads_bodies: bool = True
     connections: int = 0
     port: int = 0
-    _writers: set[asyncio.StreamWriter] = field(default_factory=lambda: set())
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
 
     @property
     def url(self) -> str:

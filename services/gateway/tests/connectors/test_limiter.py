@@ -28,6 +28,10 @@ def _pipe(url: str, timeout_s: float = 2.0) -> RedisPipe:
     return RedisPipe(url, GCRA_SCRIPT, timeout_s=timeout_s, clock=SystemClock())
 
 
+def _client(url: str) -> redis.asyncio.Redis:
+    return redis.asyncio.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
+
+
 @pytest_asyncio.fixture
 async def pipe(redis_url: str) -> AsyncGenerator[RedisPipe]:
     pipe = _pipe(redis_url)
@@ -93,7 +97,7 @@ async def test_two_gateways_share_one_count(redis_url: str, pipe: RedisPipe) -> 
 
 async def test_a_key_is_forgotten_by_redis_when_its_quota_is_whole_again(redis_url: str, pipe: RedisPipe) -> None:
     await Limiter(pipe, SystemClock()).charge([Charge(SMALL, "k", 1)])
-    client = redis.asyncio.Redis.from_url(redis_url)
+    client = _client(redis_url)
     assert 0 < await client.pttl("limit:k") <= 402
     await client.aclose()
 
@@ -101,7 +105,7 @@ async def test_a_key_is_forgotten_by_redis_when_its_quota_is_whole_again(redis_u
 async def test_the_script_is_loaded_anew_when_redis_has_forgotten_it(redis_url: str, pipe: RedisPipe) -> None:
     limiter = Limiter(pipe, SystemClock())
     await limiter.charge([Charge(LARGE, "k", 1)])
-    client = redis.asyncio.Redis.from_url(redis_url)
+    client = _client(redis_url)
     await client.script_flush()
     await client.aclose()
     verdict = await limiter.charge([Charge(LARGE, "k", 1)])

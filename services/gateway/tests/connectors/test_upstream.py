@@ -1,7 +1,8 @@
-"""Proves the upstream client against a server that misbehaves: what is read, what is refused, and what is sent twice."""
+"""Proves the upstream client against a server that misbehaves: what is read, refused, and sent twice."""
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -71,7 +72,7 @@ async def _silence(upstream: Upstream, request: OutRequest | None = None, timeou
     ],
 )
 async def test_every_sound_framing_of_an_answer_is_read(
-    server: RawUpstream, answer: bytes, closes: bool, expected: tuple[int, bytes]
+    server: RawUpstream, answer: bytes, closes: Any, expected: tuple[int, bytes]
 ) -> None:
     server.answers = [raw(answer, close=closes)]
     upstream = _upstream(server)
@@ -100,7 +101,7 @@ async def test_every_sound_framing_of_an_answer_is_read(
     ],
 )
 async def test_an_answer_that_is_cut_or_unsound_is_no_answer(
-    server: RawUpstream, answer: bytes, closes: bool, reason: Reason
+    server: RawUpstream, answer: bytes, closes: Any, reason: Reason
 ) -> None:
     server.otherwise = raw(answer, close=closes)
     upstream = _upstream(server)

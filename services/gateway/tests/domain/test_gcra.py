@@ -11,7 +11,8 @@ TWO = Policy(name="two", per=Per.CALLER, quota=2, window_s=10)
 
 
 def test_a_new_key_has_its_whole_quota_at_once_and_then_nothing() -> None:
-    tat, remaining = 0, []
+    tat = 0
+    remaining: list[int] = []
     for _ in range(10):
         passes, (tat,), (standing,) = decide(MICROS * 1000, [tat], [Charge(TEN, "k", 1)])
         assert passes

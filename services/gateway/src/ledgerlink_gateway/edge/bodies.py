@@ -11,7 +11,7 @@ from ledgerlink_gateway.domain.refusals import ClientGone, EdgeRefusal, Reason
 from ledgerlink_gateway.domain.route_table import Route
 
 BUFFERED_BYTES_MAX: Final = 64 * 1024
-"""A stated body up to this size is read whole before it is sent on, in one write; a longer one streams."""
+"""A body up to this size is read whole before it is sent on, in one write; a longer one streams."""
 BODY_S_MAX: Final = 15.0
 """How long a caller may take for a body that is read whole, and for each piece of one that streams."""
 UNREAD_BYTES_KEPT: Final = 64 * 1024
@@ -35,18 +35,17 @@ def refuse_stated_length(seen: Seen, route: Route) -> None:
         raise EdgeRefusal(Reason.MEDIA_TYPE_UNSUPPORTED, "Send the body without Content-Encoding.")
 
 
-def streams(seen: Seen, route: Route) -> bool:
-    """Tell whether a body is passed on piece by piece rather than read whole first."""
-    return not route.guards_cards and (seen.is_chunked or (seen.length or 0) > BUFFERED_BYTES_MAX)
+async def read_start(receive: Receive, route: Route) -> tuple[bytes, bool]:
+    """Read a body whole, or up to `BUFFERED_BYTES_MAX` of it where it may stream; gives it and whether it is whole.
 
-
-async def read_whole(receive: Receive, route: Route) -> bytes:
-    """Read a body whole. Raises `EdgeRefusal` (413, 408) and `ClientGone`."""
+    Nothing of a request is sent on before this much of its body was found sound. Where card data is looked for, the
+    whole body is. Raises `EdgeRefusal` (413, 408) and `ClientGone`.
+    """
     pieces: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(BODY_S_MAX):
-            while True:
+            while route.guards_cards or size <= BUFFERED_BYTES_MAX:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGone
@@ -56,9 +55,10 @@ async def read_whole(receive: Receive, route: Route) -> bytes:
                     raise too_large(route)
                 pieces.append(piece)
                 if not message.get("more_body", False):
-                    return b"".join(pieces)
+                    return b"".join(pieces), True
     except TimeoutError:
         raise EdgeRefusal(Reason.BODY_SLOW, f"The body did not arrive within {BODY_S_MAX:g} s.") from None
+    return b"".join(pieces), False
 
 
 def refuse_card_data(route: Route, body: bytes, query: bytes) -> None:

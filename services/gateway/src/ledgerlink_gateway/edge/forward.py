@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +12,7 @@ from ledgerlink_gateway.connectors.upstream import IDEMPOTENT_METHODS, OutReques
 from ledgerlink_gateway.domain.headers import RawHeaders, Seen, passed_answer
 from ledgerlink_gateway.domain.refusals import ClientGone, EdgeRefusal, Reason
 from ledgerlink_gateway.domain.route_table import Route, upstream_path
-from ledgerlink_gateway.edge.bodies import BODY_S_MAX, read_whole, refuse_card_data, streams, too_large
+from ledgerlink_gateway.edge.bodies import BODY_S_MAX, read_start, refuse_card_data, too_large
 from ledgerlink_gateway.edge.visit import Visit
 
 WATCH_AFTER_S: Final = 0.25
@@ -40,10 +39,10 @@ async def forward(visit: Visit, seen: Seen, route: Route, path: str, upstream: U
     query = edges.scope["query_string"]
     has_body = seen.is_chunked or bool(seen.length)
     head = _head(visit, seen, route, path, upstream, query, edges.scope["scheme"])
-    if has_body and streams(seen, route):
-        await _forward_stream(visit, seen, route, upstream, edges, head)
+    body, is_whole = await read_start(edges.receive, route) if has_body else (b"", True)
+    if not is_whole:
+        await _forward_stream(visit, seen, route, upstream, edges, head, body)
         return
-    body = await read_whole(edges.receive, route) if has_body else b""
     visit.has_unread_body = False
     refuse_card_data(route, body, query)
     if body or visit.method not in IDEMPOTENT_METHODS:
@@ -93,41 +92,48 @@ class _Watcher:
 
 
 async def _forward_stream(
-    visit: Visit, seen: Seen, route: Route, upstream: Upstream, edges: Edges, head: bytes
+    visit: Visit, seen: Seen, route: Route, upstream: Upstream, edges: Edges, head: bytes, start: bytes
 ) -> None:
-    framing = (
-        b"transfer-encoding: chunked\r\n\r\n" if seen.length is None else b"content-length: %d\r\n\r\n" % seen.length
-    )
-    request = OutRequest(method=visit.method, head=head + framing, body=None, is_repeatable=False)
+    framing = b"transfer-encoding: chunked" if seen.length is None else b"content-length: %d" % seen.length
+    request = OutRequest(method=visit.method, head=head + framing + b"\r\n\r\n", body=None, is_repeatable=False)
     exchange, connection = await upstream.send(request, route.timeout_s)
     loop = asyncio.get_running_loop()
-    pump = loop.create_task(_pump(seen, route, edges.receive, connection, exchange))
+    pump = loop.create_task(_pump(seen, route, edges.receive, connection, exchange, start))
     answer = loop.create_task(exchange.head(UPLOAD_S_MAX))
     try:
         await asyncio.wait({pump, answer}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             await pump  # raises why the body ended early
-            visit.has_unread_body = False
             await asyncio.wait({answer}, timeout=route.timeout_s)
             if not answer.done():
                 connection.fail(Reason.UPSTREAM_TIMEOUT, f"no answer within {route.timeout_s:g} s")
         await answer
         # An answer before the end of the body: the rest of it is not wanted, and the connection ends with this.
-        if pump.done():
-            visit.has_unread_body = False
+        visit.has_unread_body = not pump.done()
         await _answer(visit, exchange, edges, route.timeout_s)
     finally:
         for task in (pump, answer):
             task.cancel()
-            with suppress(BaseException):
-                await task
+        await asyncio.gather(pump, answer, return_exceptions=True)
         exchange.abandon()
 
 
-async def _pump(seen: Seen, route: Route, receive: Receive, connection: Connection, exchange: Exchange) -> None:
+async def _pump(
+    seen: Seen, route: Route, receive: Receive, connection: Connection, exchange: Exchange, start: bytes
+) -> None:
     """Write the caller's body to the upstream as it comes, no faster than the upstream reads."""
     size = 0
+    piece, has_more = start, True
     while not exchange.has_head:
+        size += len(piece)
+        if size > route.body_bytes_max:
+            raise too_large(route)
+        if piece:
+            framed = piece if seen.length is not None else b"%x\r\n%b\r\n" % (len(piece), piece)
+            await connection.write(framed, route.timeout_s)
+        if not has_more:
+            connection.end(b"" if seen.length is not None else b"0\r\n\r\n")
+            return
         try:
             async with asyncio.timeout(BODY_S_MAX):
                 message = await receive()
@@ -135,16 +141,7 @@ async def _pump(seen: Seen, route: Route, receive: Receive, connection: Connecti
             raise EdgeRefusal(Reason.BODY_SLOW, f"No more of the body came within {BODY_S_MAX:g} s.") from None
         if message["type"] == "http.disconnect":
             raise ClientGone
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > route.body_bytes_max:
-            raise too_large(route)
-        if piece:
-            framed = piece if seen.length is not None else b"%x\r\n%b\r\n" % (len(piece), piece)
-            await connection.write(framed, route.timeout_s)
-        if not message.get("more_body", False):
-            connection.end(b"" if seen.length is not None else b"0\r\n\r\n")
-            return
+        piece, has_more = message.get("body", b""), message.get("more_body", False)
 
 
 async def _answer(visit: Visit, exchange: Exchange, edges: Edges, timeout_s: float) -> None:
