@@ -1,4 +1,4 @@
-"""Proves signing in: what it writes, that nothing tells a known address from an unknown one, and how guessing is slowed."""
+"""Proves signing in: what it writes, that known and unknown addresses look alike, and how guessing slows down."""
 
 import asyncio
 import dataclasses

@@ -67,11 +67,11 @@ def test_failures_are_forgotten_after_an_hour() -> None:
         (0, True, False),
     ],
 )
-def test_pressure_needs_many_failures_and_spares_a_known_address(failures: int, known: bool, pressed: bool) -> None:  # noqa: FBT001
+def test_pressure_needs_many_failures_and_spares_a_known_address(failures: int, known: bool, pressed: bool) -> None:
     assert under_pressure(failures, address_is_known=known) is pressed
 
 
 @given(st.integers(min_value=1, max_value=200), st.booleans())
-def test_no_wait_is_longer_than_the_limit_and_none_shrinks(times: int, pressed: bool) -> None:  # noqa: FBT001
+def test_no_wait_is_longer_than_the_limit_and_none_shrinks(times: int, pressed: bool) -> None:
     waits = [wait_s(fail(count, pressed=pressed), NOW) for count in (times, times + 1)]
     assert 0 <= waits[0] <= waits[1] <= WAIT_MAX_S

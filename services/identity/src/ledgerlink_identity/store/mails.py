@@ -45,10 +45,11 @@ async def claim_mail(tx: Tx, now: datetime, lease: timedelta) -> WaitingMail | N
         .limit(1)
         .with_for_update(skip_locked=True)
     ).scalar_subquery()
+    next_try_at = sa.literal(now, mails.c.next_try_at.type) + lease * sa.func.power(2, mails.c.tries)
     claimed = (
         mails.update()
         .where(mails.c.id == due)
-        .values(tries=mails.c.tries + 1, next_try_at=now + lease * sa.func.power(2, mails.c.tries))
+        .values(tries=mails.c.tries + 1, next_try_at=next_try_at)
         .returning(mails.c.id, mails.c.purpose, mails.c.email_key, mails.c.tries)
     )
     row = (await tx.execute(claimed)).first()
