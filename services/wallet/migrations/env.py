@@ -1,6 +1,6 @@
 """Alembic's entrance; the kit does the work."""
 
-from ledgerlink_wallet.tables import METADATA
 from ledgerlink_kit.migrations import run_env
+from ledgerlink_wallet.tables import METADATA
 
 run_env(METADATA)

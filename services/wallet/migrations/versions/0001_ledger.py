@@ -4,6 +4,7 @@ Revision id: 0001
 """
 
 from alembic import op
+
 from ledgerlink_kit.migrations import create_kit_tables, drop_kit_tables
 
 revision = "0001"

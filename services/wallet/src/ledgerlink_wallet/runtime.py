@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
+from pydantic import Field
+
+from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.settings import StoredSettings, env_prefix
-from pydantic import Field
-
 from ledgerlink_wallet.domain.books import WalletKey
 from ledgerlink_wallet.domain.orders import Command
 
@@ -30,11 +31,15 @@ class WalletSettings(StoredSettings):
 
 
 class Answer(NamedTuple):
-    """What a command is answered: a status and JSON bytes; ``replayed`` when its id was answered so before."""
+    """What a command is answered: a status and JSON bytes; ``replayed`` when its id was answered so before.
+
+    ``refusal`` names a refusal that was decided now; one that is repeated speaks through status and body alone.
+    """
 
     status: int
     body: bytes
     replayed: bool
+    refusal: RefusalCode | None = None
 
 
 class Ledger(Protocol):

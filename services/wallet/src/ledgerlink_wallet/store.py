@@ -11,10 +11,10 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+
 from ledgerlink_contracts.wallet.chart import Side
 from ledgerlink_contracts.wallet.models import HoldState, Standing
 from ledgerlink_kit.limits import IDLE_IN_TRANSACTION_TIMEOUT_MS, LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS
-
 from ledgerlink_wallet.domain.books import (
     Account,
     AccountFacts,
@@ -99,7 +99,9 @@ FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 """
 _OUTCOMES: Final = "SELECT id, fingerprint, fields, status, body FROM outcomes WHERE id = ANY($1::uuid[])"
 _OWNERS: Final = "SELECT id, owner FROM wallets WHERE id = ANY($1::uuid[])"
-_HOLD_ACCOUNTS: Final = "SELECT account_id FROM holds WHERE id = ANY($1::uuid[])"
+_HOLD_ACCOUNTS: Final = """
+SELECT h.id, h.account_id, a.currency FROM holds h JOIN accounts a ON a.id = h.account_id WHERE h.id = ANY($1::uuid[])
+"""
 _HOLDS: Final = """
 SELECT id, account_id, state, amount_minor, captured_minor, remaining_minor, expires_at, on_behalf_of, reference,
        recorded_at
@@ -107,9 +109,6 @@ FROM holds WHERE id = ANY($1::uuid[])
 """
 _ORIGINALS: Final = "SELECT id, reverses, postings::text AS postings FROM transfers WHERE id = ANY($1::uuid[])"
 _REVERSED: Final = "SELECT transfer_id, posting, reversed_minor FROM reversals WHERE transfer_id = ANY($1::uuid[])"
-_DUE_HOLDS: Final = """
-SELECT id FROM holds WHERE state = 'placed' AND expires_at <= $1 ORDER BY expires_at LIMIT $2
-"""
 
 
 async def lock_accounts(tx: Tx, ids: Iterable[AccountKey]) -> dict[AccountKey, Account]:
@@ -133,14 +132,12 @@ async def load_owners(tx: Tx, wallets: Iterable[WalletKey]) -> dict[WalletKey, s
     return {row["id"]: row["owner"] for row in await tx.fetch(_OWNERS, list(wallets))}
 
 
-async def hold_accounts(tx: Tx, ids: Iterable[HoldKey]) -> set[AccountKey]:
-    """Give the accounts that the holds stand on; a hold never changes its account, so no lock is needed."""
-    return {AccountKey(row[0]) for row in await tx.fetch(_HOLD_ACCOUNTS, list(ids))}
+async def hold_accounts(tx: Tx, ids: Iterable[HoldKey]) -> dict[HoldKey, tuple[AccountKey, str]]:
+    """Give the account and currency of each hold; a hold never changes its account, so no lock is needed."""
+    return {row[0]: (row[1], row[2]) for row in await tx.fetch(_HOLD_ACCOUNTS, list(ids))}
 
 
-async def load_holds(
-    tx: Tx, ids: Iterable[HoldKey], accounts: Mapping[AccountKey, Account]
-) -> dict[HoldKey, Hold]:
+async def load_holds(tx: Tx, ids: Iterable[HoldKey], accounts: Mapping[AccountKey, Account]) -> dict[HoldKey, Hold]:
     """Give the holds; ``accounts`` are those they stand on, whose locks keep them still."""
     return {
         row["id"]: Hold(
@@ -209,11 +206,6 @@ async def with_reversed(
     }
 
 
-async def due_holds(tx: Tx, now: datetime, limit: int) -> list[HoldKey]:
-    """Give up to ``limit`` holds whose time has come by ``now``, the oldest first."""
-    return [HoldKey(row["id"]) for row in await tx.fetch(_DUE_HOLDS, now, limit)]
-
-
 _OPEN_ACCOUNTS: Final = """
 INSERT INTO accounts (id, code, currency, normal_side, may_overdraw, wallet_id, standing,
                       debits_posted, credits_posted, debits_pending, credits_pending, version, opened_at)
@@ -240,6 +232,8 @@ INSERT INTO reversals (transfer_id, posting, posted_minor, reversed_minor)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[])
 ON CONFLICT (transfer_id, posting) DO UPDATE SET reversed_minor = excluded.reversed_minor
 """
+
+
 class _Facts(NamedTuple):
     """A table that is only added to: its columns with their types, and the statement that adds arrays of rows."""
 
@@ -315,9 +309,7 @@ async def _add(tx: Tx, facts: _Facts, rows: Sequence[tuple[Any, ...]]) -> None:
         await tx.execute(facts.statement, *map(list, zip(*rows, strict=True)))
 
 
-async def save_accounts(
-    tx: Tx, changed: Iterable[Account], known: Mapping[AccountKey, Account], now: datetime
-) -> None:
+async def save_accounts(tx: Tx, changed: Iterable[Account], known: Mapping[AccountKey, Account], now: datetime) -> None:
     """Update the accounts that were loaded, open those that were not."""
     fresh = [account for account in changed if account.facts.id not in known]
     if fresh:
@@ -387,9 +379,7 @@ async def save_reversals(tx: Tx, originals: Iterable[Original]) -> None:
     rows = [
         (original.id, number, movement.amount_minor, done)
         for original in originals
-        for number, (movement, done) in enumerate(
-            zip(original.movements, original.reversed_minor, strict=True)
-        )
+        for number, (movement, done) in enumerate(zip(original.movements, original.reversed_minor, strict=True))
         if done
     ]
     if rows:

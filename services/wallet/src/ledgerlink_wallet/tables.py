@@ -8,9 +8,10 @@ Balances stand in columns that no index covers, with room left in each page, so 
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
 from ledgerlink_kit.migrations import kit_tables, metadata_for_service
 from ledgerlink_kit.money import MAX_MINOR
-from sqlalchemy.dialects import postgresql as pg
 
 METADATA: Final = metadata_for_service()
 kit_tables(METADATA)

@@ -7,9 +7,6 @@ never a second movement. Refusals are `Refused` with a code of `RefusalCode`; a 
 
 from typing import Any, Protocol, TypeVar
 
-from ledgerlink_kit.http_client import HttpClient, HttpReply, problem_to_refusal
-from ledgerlink_kit.wire import RequestModel, ResponseModel
-
 from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.models import (
     AccountPage,
@@ -24,6 +21,8 @@ from ledgerlink_contracts.wallet.models import (
     WalletView,
     named,
 )
+from ledgerlink_kit.http_client import HttpClient, HttpReply, problem_to_refusal
+from ledgerlink_kit.wire import RequestModel, ResponseModel
 
 View = TypeVar("View", bound=ResponseModel)
 

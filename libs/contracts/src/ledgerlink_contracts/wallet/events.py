@@ -2,10 +2,9 @@
 
 from typing import ClassVar
 
-from ledgerlink_kit.outbox import Event
-
 from ledgerlink_contracts.ids import TransferId
 from ledgerlink_contracts.wallet.models import HoldView, TransferView, WalletView
+from ledgerlink_kit.outbox import Event
 
 
 class WalletCreated(Event):

@@ -8,11 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ledgerlink_kit.clock import Clock
-from ledgerlink_kit.errors import Refused
-from ledgerlink_kit.money import MAX_MINOR
-from ledgerlink_kit.wire import RequestModel
-
 from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, UserId, WalletId
 from ledgerlink_contracts.wallet.chart import WALLET_ROOT, Root, Side, root_of
 from ledgerlink_contracts.wallet.models import (
@@ -36,6 +31,10 @@ from ledgerlink_contracts.wallet.models import (
     named,
 )
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
+from ledgerlink_kit.clock import Clock
+from ledgerlink_kit.errors import Refused
+from ledgerlink_kit.money import MAX_MINOR
+from ledgerlink_kit.wire import RequestModel
 
 Answer = TypeVar("Answer")
 
@@ -197,9 +196,7 @@ class FakeWallet:
             found = self._due(hold)
             amount = order.amount_minor or found.remaining_minor
             if amount > found.remaining_minor:
-                raise refuse(
-                    RefusalCode.HOLD_EXCEEDED, "Above what is left.", remaining_minor=found.remaining_minor
-                )
+                raise refuse(RefusalCode.HOLD_EXCEEDED, "Above what is left.", remaining_minor=found.remaining_minor)
             debit = str(found.wallet)
             first = PostingOrder(debit=debit, credit=order.credit, amount_minor=amount, currency=found.currency)
             postings = [first, *order.postings]

@@ -8,15 +8,15 @@ currency, opened on first use), ``acc_…`` or a code of the chart of accounts (
 from enum import StrEnum
 from typing import Annotated, Final
 
+from pydantic import AwareDatetime, Field
+
+from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, UserId, WalletId
+from ledgerlink_contracts.wallet.chart import CODE_CHARS_MAX, Side
 from ledgerlink_kit.errors import Defect
 from ledgerlink_kit.ids import TypedId
 from ledgerlink_kit.money import AmountMinor, CurrencyCode
 from ledgerlink_kit.pagination import Page
 from ledgerlink_kit.wire import Metadata, RequestModel, ResponseModel, Text
-from pydantic import AwareDatetime, Field
-
-from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, UserId, WalletId
-from ledgerlink_contracts.wallet.chart import CODE_CHARS_MAX, Side
 
 POSTINGS_MAX: Final = 100
 """Most postings in one transfer."""
@@ -181,14 +181,13 @@ class PostingView(ResponseModel):
     currency: str
 
 
-class TransferView(ResponseModel):
-    """A transfer and what it did. ``recorded_at`` is when it was written."""
+class TransferRecord(ResponseModel):
+    """A transfer as it was posted. ``effective_at`` is when it counts, ``recorded_at`` when it was written."""
 
     id: TransferId
     kind: str
     state: str
     postings: list[PostingView]
-    entries: list[EntryView]
     on_behalf_of: UserId | None
     reference: str | None
     metadata: dict[str, str]
@@ -196,6 +195,15 @@ class TransferView(ResponseModel):
     hold: HoldId | None
     effective_at: AwareDatetime
     recorded_at: AwareDatetime
+
+
+class TransferView(TransferRecord):
+    """A transfer and what it did: its entries, each with the balances that resulted.
+
+    A caller who may not read the ledger sees the entries of their own wallets.
+    """
+
+    entries: list[EntryView]
 
 
 class HoldView(ResponseModel):
@@ -253,8 +261,127 @@ class AccountView(BalanceView):
     opened_at: AwareDatetime
 
 
+class AmountOrder(RequestModel):
+    """Credit or debit a wallet."""
+
+    amount_minor: AmountMinor
+    currency: CurrencyCode
+    reference: Text | None = None
+
+
+class WalletTransferOrder(RequestModel):
+    """Move money from the wallet in the path to the wallet ``to``."""
+
+    to: WalletId
+    amount_minor: AmountMinor
+    currency: CurrencyCode
+    reference: Text | None = None
+
+
+class WalletMovementView(ResponseModel):
+    """What a credit, debit or transfer did to the wallet: the transfer, and the wallet's balances after it."""
+
+    wallet: WalletId
+    transfer: TransferView
+    balance: BalanceView
+
+
+class WalletBalanceView(BalanceView):
+    """A wallet's balances in its first (or the asked) currency, and in all its currencies."""
+
+    wallet: WalletId
+    balances: list[BalanceView]
+
+
+class StatementLine(ResponseModel):
+    """One posted entry: ``change_minor`` is signed, ``posted_minor`` is the balance after it."""
+
+    version: int
+    transfer: TransferId
+    kind: str
+    reference: str | None
+    counterparty: str
+    change_minor: int
+    posted_minor: int
+    effective_at: AwareDatetime
+    recorded_at: AwareDatetime
+
+
+class StatementView(ResponseModel):
+    """A page of a wallet's statement in one currency, newest first.
+
+    ``opening_minor`` is the posted balance before the page's oldest line, ``closing_minor`` after its newest.
+    """
+
+    wallet: WalletId
+    currency: str
+    opening_minor: int
+    closing_minor: int
+    lines: list[StatementLine]
+    next_cursor: str | None
+
+
+class EntryRecord(EntryView):
+    """An entry with its cause: a transfer, or a step of a hold."""
+
+    transfer: TransferId | None
+    hold: HoldId | None
+    effective_at: AwareDatetime
+    recorded_at: AwareDatetime
+
+
+class RootBalance(ResponseModel):
+    """The sums of all accounts below one root of the chart, in one currency."""
+
+    root: str
+    currency: str
+    normal_side: Side
+    accounts: int
+    debits_posted_minor: int
+    credits_posted_minor: int
+    posted_minor: int
+
+
+class CurrencyTotal(ResponseModel):
+    """All debits and credits of one currency; they are equal, or something is broken."""
+
+    currency: str
+    debits_posted_minor: int
+    credits_posted_minor: int
+    balanced: bool
+
+
+class TrialBalanceView(ResponseModel):
+    """The trial balance, by root and currency, at one moment."""
+
+    as_of: AwareDatetime
+    balanced: bool
+    totals: list[CurrencyTotal]
+    roots: list[RootBalance]
+
+
+class AuditCheckView(ResponseModel):
+    """One check of the audit: how many rows it looked at, and the first differences that it found."""
+
+    name: str
+    description: str
+    examined: int
+    differences: list[str]
+    seconds: float
+
+
+class AuditView(ResponseModel):
+    """The audit: ``clean`` when no check found a difference."""
+
+    clean: bool
+    as_of: AwareDatetime
+    checks: list[AuditCheckView]
+
+
 AccountPage = Page[AccountView]
-TransferPage = Page[TransferView]
+TransferPage = Page[TransferRecord]
+EntryPage = Page[EntryRecord]
+WalletPage = Page[WalletView]
 
 
 def named(value: TypedId | None) -> str:

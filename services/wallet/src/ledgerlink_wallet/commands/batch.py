@@ -12,7 +12,6 @@ from ledgerlink_contracts.wallet.models import HoldState
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
-
 from ledgerlink_wallet import store
 from ledgerlink_wallet.commands.rendering import Rendered, dumps, hold_body, render, transfer_body
 from ledgerlink_wallet.domain.apply import apply
@@ -37,6 +36,7 @@ from ledgerlink_wallet.domain.orders import (
     Result,
     ReverseTransfer,
 )
+from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.runtime import Answer, Owners
 
 _HOLD_EVENTS: Final[dict[HoldState, type[Event]]] = {
@@ -63,37 +63,35 @@ class Needs:
     holds: set[HoldKey] = field(default_factory=set[HoldKey])
     originals: set[TransferKey] = field(default_factory=set[TransferKey])
     ids: set[UUID] = field(default_factory=set[UUID])
+    captures: list[CaptureHold] = field(default_factory=list[CaptureHold])
 
     def read(self, command: Command) -> None:
         """Add what ``command`` touches."""
         if isinstance(command, PostTransfer | CaptureHold):
             self.ids.add(command.id)
             for posting in command.postings:
-                self._party(posting.debit)
-                self._party(posting.credit)
+                self.party(posting.debit)
+                self.party(posting.credit)
             if isinstance(command, CaptureHold):
                 self.holds.add(command.hold)
-                self._party(command.credit)
+                self.captures.append(command)
         elif isinstance(command, PlaceHold):
             self.ids.add(command.id)
-            # A hold that was placed under the id is found by its outcome; a hold stands under no other.
-            self._party(command.wallet)
+            self.party(command.wallet)
         elif isinstance(command, ReverseTransfer):
             self.ids.add(command.id)
             self.originals.add(command.transfer)
         elif isinstance(command, ReleaseHold | ExpireHold):
             self.holds.add(command.hold)
         else:
-            self._account(command)
+            self.accounts.add(command.account)
 
-    def _party(self, party: Party) -> None:
+    def party(self, party: Party) -> None:
+        """Add the account that ``party`` names, and its wallet."""
         if party.account is not None:
             self.accounts.add(party.account)
         if party.opens is not None and party.opens.wallet is not None:
             self.wallets.add(party.opens.wallet)
-
-    def _account(self, command: ChangeStanding) -> None:
-        self.accounts.add(command.account)
 
 
 async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tuple[Books, dict[UUID, int]]:
@@ -105,7 +103,11 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
     for original in originals:
         needs.accounts.update(original.accounts())
     if needs.holds:
-        needs.accounts.update(await store.hold_accounts(tx, needs.holds))
+        standing_on = await store.hold_accounts(tx, needs.holds)
+        needs.accounts.update(account for account, _ in standing_on.values())
+        for capture in needs.captures:
+            if capture.hold in standing_on:
+                needs.party(party_of(capture.credit, standing_on[capture.hold][1]))
     accounts = await store.lock_accounts(tx, needs.accounts)
     # From here on nobody else can move these accounts, so what is read now is what will be true at the commit.
     stored = await store.load_outcomes(tx, needs.ids) if needs.ids else {}
@@ -149,9 +151,10 @@ def write(asked: Sequence[Asked], decided: Decided, statuses: dict[UUID, int], n
             written.answers.append(_repeated(command.id, outcome, fresh, statuses))
             continue
         rendered = render(outcome, one.request_id)
-        written.answers.append(Answer(*rendered, replayed=False))
+        refusal = outcome.code if isinstance(outcome, Refusal) else None
+        written.answers.append(Answer(rendered.status, rendered.body, replayed=False, refusal=refusal))
         _facts(outcome, rendered.body, one, now, written)
-        if isinstance(command, ReleaseHold | ExpireHold | ChangeStanding) or _is_reuse(outcome):
+        if isinstance(command, ReleaseHold | ExpireHold | ChangeStanding) or refusal is RefusalCode.ID_REUSED:
             continue
         fresh[command.id] = rendered
         written.outcomes.append(
@@ -167,10 +170,6 @@ def _repeated(id_: UUID, outcome: Replayed, fresh: dict[UUID, Rendered], statuse
     if isinstance(stored, bytes):
         return Answer(statuses[id_], stored, replayed=True)
     return Answer(*fresh[id_], replayed=True)
-
-
-def _is_reuse(outcome: Result) -> bool:
-    return isinstance(outcome, Refusal) and outcome.code is RefusalCode.ID_REUSED
 
 
 def _facts(outcome: Result, body: bytes, one: Asked, now: datetime, written: Written) -> None:
@@ -214,9 +213,7 @@ def _transfer(
 
 def _event(kind: type[Event], hold: Hold, data: bytes, one: Asked, now: datetime) -> store.EventRow:
     aggregate = str(HoldId(hold.id))
-    return store.EventRow(
-        uuid7(now), aggregate, kind.event_type, kind.data_version, data.decode(), one.traceparent
-    )
+    return store.EventRow(uuid7(now), aggregate, kind.event_type, kind.data_version, data.decode(), one.traceparent)
 
 
 async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, now: datetime) -> list[Answer]:

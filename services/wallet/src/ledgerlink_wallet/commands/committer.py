@@ -12,18 +12,18 @@ bad one breaks alone.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 import asyncpg
 import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.errors import Defect, LedgerLinkError, Unavailable
 from ledgerlink_kit.limits import TRANSACTION_TRIES_MAX
 from ledgerlink_kit.telemetry import new_traceparent, request_id, span, traceparent
-from prometheus_client import Counter, Gauge, Histogram
-
 from ledgerlink_wallet.commands import batch
 from ledgerlink_wallet.commands.batch import Asked
 from ledgerlink_wallet.domain.orders import CaptureHold, Command, PostTransfer
@@ -66,6 +66,7 @@ _commit_seconds = Histogram(
 _queue_depth = Gauge("ledgerlink_wallet_queue_commands", "Commands that wait for the committer")
 _reruns = Counter("ledgerlink_wallet_batch_reruns_total", "Batches that were run again", ["reason"])
 _commands = Counter("ledgerlink_wallet_commands_total", "Commands carried out", ["command", "status"])
+_refusals = Counter("ledgerlink_wallet_refusals_total", "Commands refused, by code", ["code"])
 _replays = Counter("ledgerlink_wallet_idempotency_replays_total", "Commands answered from memory")
 
 
@@ -78,10 +79,17 @@ class Committer:
     """Takes commands from many callers and commits them in batches, one batch at a time."""
 
     def __init__(
-        self, pool: asyncpg.Pool, clock: Clock, owners: Owners, *, queue_max: int = 10_000, batch_max: int = 1_000
+        self,
+        open_pool: Callable[[], Awaitable[asyncpg.Pool]],
+        clock: Clock,
+        owners: Owners,
+        *,
+        queue_max: int = 10_000,
+        batch_max: int = 1_000,
     ) -> None:
-        """Commit over ``pool``; at most ``queue_max`` commands wait, at most ``batch_max`` share a commit."""
-        self._pool = pool
+        """Commit over the pool that ``open_pool`` gives; at most ``queue_max`` commands wait, ``batch_max`` share a commit."""
+        self._open_pool = open_pool
+        self._pool: asyncpg.Pool | None = None
         self._clock = clock
         self._owners = owners
         self._queue_max = queue_max
@@ -91,8 +99,9 @@ class Committer:
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to commit."""
+        self._pool = await self._open_pool()
         self._loop = asyncio.create_task(self._run(), name="committer")
 
     async def stop(self) -> None:
@@ -101,6 +110,8 @@ class Committer:
         self._news.set()
         if self._loop is not None:
             await self._loop
+        if self._pool is not None:
+            await self._pool.close()
 
     async def check(self) -> None:
         """Raise `Unavailable` when nothing is being committed (for readiness)."""
@@ -176,6 +187,7 @@ class Committer:
 
     async def _durably(self, asked: Sequence[Asked]) -> list[Answer]:
         """Run the batch until its commit is known to be durable, or patience ends."""
+        assert self._pool is not None
         deadline = self._clock.monotonic() + PATIENCE_S
         conflicts = 0
         unknown = False
@@ -190,7 +202,9 @@ class Committer:
                 if conflicts >= TRANSACTION_TRIES_MAX and isinstance(error, asyncpg.UniqueViolationError):
                     raise
                 if conflicts >= TRANSACTION_TRIES_MAX:
-                    raise Unavailable("transaction-conflict", "Too many changes to the same accounts at once.") from error
+                    raise Unavailable(
+                        "transaction-conflict", "Too many changes to the same accounts at once."
+                    ) from error
                 # Jitter keeps two processes that collided from meeting again; it needs no secrecy.
                 await asyncio.sleep(random.uniform(0.002, 0.02) * conflicts)  # noqa: S311
             except _AWAY as error:
@@ -245,6 +259,8 @@ def _tell_each(waiting: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
         _commands.labels(_name(one.asked), str(answer.status)).inc()
         if answer.replayed:
             _replays.inc()
+        if answer.refusal is not None:
+            _refusals.labels(answer.refusal.value).inc()
         # A caller who has gone away hears nothing; what was done stands under its id.
         if not one.answer.done():
             one.answer.set_result(answer)

@@ -7,11 +7,11 @@ The tests hold every answer against the models of `ledgerlink_contracts.wallet.m
 from typing import Any, Final, NamedTuple
 
 import orjson
+
 from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.refusals import KINDS
 from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.problem import problem_body, status_of
-
 from ledgerlink_wallet.domain.books import Account, Entry, Hold, Transfer
 from ledgerlink_wallet.domain.orders import Captured, HoldChanged, Posted, Refusal, Result, StandingChanged
 from ledgerlink_wallet.domain.parties import account_wire

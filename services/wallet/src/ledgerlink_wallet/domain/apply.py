@@ -17,7 +17,6 @@ from ledgerlink_contracts.wallet.chart import Side
 from ledgerlink_contracts.wallet.models import HoldState, Layer, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.money import MAX_MINOR
-
 from ledgerlink_wallet.domain.books import (
     Account,
     AccountFacts,
@@ -56,6 +55,7 @@ from ledgerlink_wallet.domain.orders import (
     ReverseTransfer,
     StandingChanged,
 )
+from ledgerlink_wallet.domain.parties import party_of
 
 
 def apply(books: Books, commands: Sequence[Command], now: datetime) -> Decided:
@@ -126,9 +126,7 @@ class _Desk:
         known = self._books.accounts.get(party.account)
         facts = known.facts if known is not None else party.opens
         if facts is None:
-            return Refusal(
-                RefusalCode.ACCOUNT_NOT_FOUND, f"There is no account {party.asked}.", {"party": party.asked}
-            )
+            return Refusal(RefusalCode.ACCOUNT_NOT_FOUND, f"There is no account {party.asked}.", {"party": party.asked})
         if facts.wallet is not None:
             owned_by = self._books.owners.get(facts.wallet)
             if owned_by is None or (owner is not None and owned_by != owner):
@@ -304,7 +302,8 @@ class _Desk:
         if refusal is not None:
             return refusal
         itself = Party(facts.party, facts.id, facts)
-        legs = self._find_legs((Posting(itself, command.credit, amount, facts.currency), *command.postings), None)
+        credit = party_of(command.credit, facts.currency)
+        legs = self._find_legs((Posting(itself, credit, amount, facts.currency), *command.postings), None)
         if isinstance(legs, Refusal):
             return legs
         freed = hold.remaining_minor if command.final else amount

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from ledgerlink_contracts.wallet.models import Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
-
 from ledgerlink_wallet.domain.books import (
     Account,
     AccountKey,
@@ -74,14 +73,14 @@ class PlaceHold:
 class CaptureHold:
     """Collect a hold, whole (no ``amount_minor``) or in part; ``final`` releases what is left.
 
-    ``postings`` are posted in the same transfer, after the captured amount.
+    ``credit`` names a party in the hold's currency, which only the hold knows. ``postings`` are posted in the same transfer, after the captured amount.
     """
 
     id: TransferKey
     content: Content
     hold: HoldKey
     kind: str
-    credit: Party
+    credit: str
     amount_minor: int | None = None
     final: bool = True
     postings: tuple[Posting, ...] = ()

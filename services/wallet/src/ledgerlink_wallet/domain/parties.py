@@ -7,7 +7,6 @@ from uuid import UUID
 from ledgerlink_contracts.ids import AccountId, WalletId
 from ledgerlink_contracts.wallet.chart import WALLET_ROOT, root_of
 from ledgerlink_kit.ids import InvalidId
-
 from ledgerlink_wallet.domain.books import AccountFacts, AccountKey, Party, WalletKey
 
 LEDGER: Final = "main"

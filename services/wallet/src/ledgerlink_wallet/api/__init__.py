@@ -1,0 +1,1 @@
+"""HTTP: one module per noun; schemas come from the contracts, who may call stands in each route's parameters."""

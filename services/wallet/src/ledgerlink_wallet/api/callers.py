@@ -1,0 +1,76 @@
+"""Who may call, how far they may go, and what they are answered with."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+from ledgerlink_kit.auth import Caller, Requirement, authenticated, requires
+from ledgerlink_kit.errors import Kind, Refused
+from ledgerlink_kit.idempotency import REPLAYED_HEADER, check_key
+from ledgerlink_kit.problem import MEDIA_TYPE
+from pydantic import Field
+
+from ledgerlink_wallet.commands.ledger import Mandate
+from ledgerlink_wallet.runtime import Answer, Runtime
+
+LEDGER_PAGE_MAX = 1_000
+"""Items of one page for those who export or audit the ledger."""
+
+LedgerLimit = Annotated[int, Field(ge=1, le=LEDGER_PAGE_MAX, description="Items per page")]
+
+_FIRST_ERROR = 400
+
+
+class OneOf(Requirement):
+    """Demand any one of the scopes."""
+
+    async def __call__(self, request: Request) -> Caller:
+        """Give the caller, or refuse with 401 or 403."""
+        caller = await authenticated(request)
+        if not any(caller.has(scope) for scope in self.scopes):
+            raise Refused(
+                Kind.FORBIDDEN,
+                "scope-missing",
+                f"This needs one of the permissions {', '.join(self.scopes)}; the token carries none of them.",
+                missing=list(self.scopes),
+            )
+        return caller
+
+
+WalletReader = Annotated[Caller, requires("wallet:read")]
+WalletOpener = Annotated[Caller, requires("wallet:write")]
+WalletWriter = Annotated[Caller, Depends(OneOf(("wallet:write", "ledger:write")))]
+AnyReader = Annotated[Caller, Depends(OneOf(("wallet:read", "ledger:read")))]
+LedgerReader = Annotated[Caller, requires("ledger:read")]
+LedgerWriter = Annotated[Caller, requires("ledger:write")]
+Auditor = Annotated[Caller, requires("ledger:audit")]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(description="Makes the id where the body has none: fresh for a new request, the same for a retry"),
+]
+
+
+def runtime_of(request: Request) -> Runtime:
+    """Give the app's runtime."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+GivenRuntime = Annotated[Runtime, Depends(runtime_of)]
+
+
+def mandate_of(caller: Caller, key: str | None) -> Mandate:
+    """Give what ``caller`` may have done, under ``key``. Raises `Refused` when the key is malformed."""
+    return Mandate(caller.subject, caller.has("ledger:write"), None if key is None else check_key(key))
+
+
+def owner_filter(caller: Caller) -> str | None:
+    """Give whose wallets ``caller`` may see: None means everybody's."""
+    return None if caller.has("ledger:read") else caller.subject
+
+
+def respond(answer: Answer) -> Response:
+    """Send an answer's bytes as they are."""
+    headers = {REPLAYED_HEADER: "true"} if answer.replayed else None
+    media_type = "application/json" if answer.status < _FIRST_ERROR else MEDIA_TYPE
+    return Response(answer.body, answer.status, headers=headers, media_type=media_type)

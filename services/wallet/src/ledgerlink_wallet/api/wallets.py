@@ -1,0 +1,116 @@
+"""Wallets: open, list, credit, debit, transfer, balance, statement."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from ledgerlink_contracts.ids import WalletId
+from ledgerlink_contracts.wallet.models import (
+    AmountOrder,
+    StatementView,
+    WalletBalanceView,
+    WalletMovementView,
+    WalletOrder,
+    WalletPage,
+    WalletTransferOrder,
+    WalletView,
+)
+from ledgerlink_kit.idempotency import OnceHeader
+from ledgerlink_kit.money import CurrencyCode
+from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor, PageLimit
+from ledgerlink_kit.problem import responses
+
+from ledgerlink_wallet.api.callers import (
+    AnyReader,
+    GivenRuntime,
+    IdempotencyKey,
+    WalletOpener,
+    WalletReader,
+    WalletWriter,
+    mandate_of,
+    owner_filter,
+    respond,
+)
+from ledgerlink_wallet.commands import wallets as commands
+from ledgerlink_wallet.queries import wallets as queries
+
+router = APIRouter(prefix="/wallets", tags=["wallets"])
+
+_MOVES = {"status_code": 201, "response_model": WalletMovementView, "responses": responses(404, 409)}
+
+
+@router.post("", name="create_wallet", status_code=201, response_model=WalletView, responses=responses(409))
+async def create_wallet(order: WalletOrder, _caller: WalletOpener, once: OnceHeader, runtime: GivenRuntime) -> Response:
+    """Open a wallet for the caller."""
+    return (await commands.open_wallet(runtime, once, order)).to_response()
+
+
+@router.get("", name="list_wallets")
+async def list_wallets(
+    caller: WalletReader, runtime: GivenRuntime, limit: PageLimit = PAGE_DEFAULT, cursor: PageCursor = None
+) -> WalletPage:
+    """List the caller's wallets with their balances, the oldest first."""
+    async with runtime.db.reading() as view:
+        return await queries.wallets(view, caller.subject, cursor=cursor, limit=limit)
+
+
+@router.get("/{wallet}", name="get_wallet", responses=responses(404))
+async def get_wallet(wallet: WalletId, caller: AnyReader, runtime: GivenRuntime) -> WalletView:
+    """Give a wallet with its balances."""
+    async with runtime.db.reading() as view:
+        return await queries.wallet(view, wallet, owner_filter(caller))
+
+
+@router.get("/{wallet}/balance", name="get_wallet_balance", responses=responses(404))
+async def get_balance(
+    wallet: WalletId,
+    caller: AnyReader,
+    runtime: GivenRuntime,
+    currency: Annotated[CurrencyCode | None, Query()] = None,
+) -> WalletBalanceView:
+    """Give a wallet's balances: in the asked (or its first) currency, and in all."""
+    async with runtime.db.reading() as view:
+        return await queries.balance(view, wallet, owner_filter(caller), currency)
+
+
+@router.get("/{wallet}/statement", name="get_wallet_statement", responses=responses(404))
+async def get_statement(
+    wallet: WalletId,
+    caller: AnyReader,
+    runtime: GivenRuntime,
+    currency: Annotated[CurrencyCode | None, Query()] = None,
+    limit: PageLimit = PAGE_DEFAULT,
+    cursor: PageCursor = None,
+) -> StatementView:
+    """Give a page of a wallet's statement, newest first, with opening, running and closing balance."""
+    async with runtime.db.reading() as view:
+        return await queries.statement(
+            view, wallet, owner_filter(caller), currency=currency, cursor=cursor, limit=limit
+        )
+
+
+@router.post("/{wallet}/credit", name="credit_wallet", **_MOVES)
+async def credit_wallet(
+    wallet: WalletId, order: AmountOrder, caller: WalletWriter, runtime: GivenRuntime, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Credit a wallet from `world`, where owners may (see the setting SELF_FUNDING) or with ledger:write."""
+    return respond(await commands.credit(runtime, mandate_of(caller, idempotency_key), wallet, order))
+
+
+@router.post("/{wallet}/debit", name="debit_wallet", **_MOVES)
+async def debit_wallet(
+    wallet: WalletId, order: AmountOrder, caller: WalletWriter, runtime: GivenRuntime, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Debit a wallet to `world`, where owners may (see the setting SELF_FUNDING) or with ledger:write."""
+    return respond(await commands.debit(runtime, mandate_of(caller, idempotency_key), wallet, order))
+
+
+@router.post("/{wallet}/transfer", name="transfer_from_wallet", **_MOVES)
+async def transfer_from_wallet(
+    wallet: WalletId,
+    order: WalletTransferOrder,
+    caller: WalletWriter,
+    runtime: GivenRuntime,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Move money to another wallet."""
+    return respond(await commands.transfer(runtime, mandate_of(caller, idempotency_key), wallet, order))

@@ -1,0 +1,218 @@
+"""From the wire's orders to the ledger's commands, and back to answers that show a caller what they may see.
+
+Who may: a caller with ledger:write may name any party, and may post on behalf of a user. Everybody else moves money out
+of their own wallets into wallets, and nothing else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel
+
+from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
+from ledgerlink_contracts.wallet.models import (
+    CaptureOrder,
+    HoldOrder,
+    PostingOrder,
+    ReversalOrder,
+    Standing,
+    TransferOrder,
+)
+from ledgerlink_contracts.wallet.refusals import RefusalCode
+from ledgerlink_kit.errors import Kind, Refused
+from ledgerlink_kit.ids import TypedId
+from ledgerlink_kit.telemetry import span
+from ledgerlink_wallet.commands.rendering import dumps
+from ledgerlink_wallet.domain.books import AccountKey, HoldKey, Posting, TransferKey, WalletKey
+from ledgerlink_wallet.domain.content import content_of
+from ledgerlink_wallet.domain.orders import (
+    CaptureHold,
+    ChangeStanding,
+    Command,
+    Content,
+    PlaceHold,
+    PostTransfer,
+    ReleaseHold,
+    ReverseTransfer,
+)
+from ledgerlink_wallet.domain.parties import party_of
+from ledgerlink_wallet.runtime import Answer, Owners, Runtime
+
+_FIRST_ERROR: Final = 400
+_OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """For whom a command is carried out, and how far they may go.
+
+    ``key`` is the Idempotency-Key, if one was sent; ``trusted`` holders of ledger:write may name any party.
+    """
+
+    subject: str
+    trusted: bool
+    key: str | None = None
+
+    def named(self, given: TypedId | None, kind: type[TypedId], operation: str) -> TypedId:
+        """Give the id of the command: the caller's own, or the one that their Idempotency-Key makes."""
+        if given is not None:
+            return given
+        if self.key is None:
+            raise Refused(
+                Kind.INVALID,
+                "idempotency-key-missing",
+                "Send an Idempotency-Key header, or an `id` of your own making: the same for a retry.",
+            )
+        return kind.derive(self.subject, operation, self.key)
+
+
+def content(operation: str, order: BaseModel, **more: Any) -> Content:
+    """Give what was asked in canonical form; the id is not part of it, absent fields are left out."""
+    fields = order.model_dump(mode="json", exclude_none=True, exclude={"id"})
+    return content_of(orjson.dumps({**fields, **more, "operation": operation}, option=_OPTIONS))
+
+
+def postings(orders: Iterable[PostingOrder]) -> tuple[Posting, ...]:
+    """Find the parties of ``orders``."""
+    return tuple(
+        Posting(
+            party_of(order.debit, order.currency),
+            party_of(order.credit, order.currency),
+            order.amount_minor,
+            order.currency,
+        )
+        for order in orders
+    )
+
+
+async def post_transfer(runtime: Runtime, mandate: Mandate, order: TransferOrder, *, from_key: bool = False) -> Answer:
+    """Post a transfer; ``from_key`` says that the order's id was made from an Idempotency-Key already."""
+    owner = str(order.on_behalf_of) if order.on_behalf_of is not None else None
+    if not mandate.trusted:
+        _within_wallets(mandate, order, owner)
+        owner = mandate.subject
+    id_ = mandate.named(order.id, TransferId, "transfer")
+    known = {"on_behalf_of": owner} if owner else {}
+    command = PostTransfer(
+        TransferKey(id_.uuid),
+        content("transfer", order, **known),
+        order.kind,
+        postings(order.postings),
+        owner,
+        order.reference,
+        order.metadata,
+        order.effective_at,
+    )
+    with span("post_transfer"):
+        return await _submit(runtime, mandate, command, derived=from_key or order.id is None)
+
+
+def _within_wallets(mandate: Mandate, order: TransferOrder, owner: str | None) -> None:
+    """Refuse what needs ledger:write: other parties than wallets, somebody else's behalf, a chosen effective date."""
+    parties = [party for posting in order.postings for party in (posting.debit, posting.credit)]
+    outside = sorted({party for party in parties if not party.startswith("wal_")})
+    if outside or owner not in {None, mandate.subject} or order.effective_at is not None:
+        raise Refused(
+            Kind.FORBIDDEN,
+            "ledger-write-needed",
+            "Only a caller with ledger:write may name other parties than wallets, act on another's behalf or choose "
+            "`effective_at`.",
+            parties=outside,
+        )
+
+
+async def reverse_transfer(runtime: Runtime, mandate: Mandate, transfer: TransferId, order: ReversalOrder) -> Answer:
+    """Reverse a transfer, whole or in part."""
+    id_ = mandate.named(order.id, TransferId, f"reverse {transfer}")
+    parts = None if order.parts is None else tuple((part.posting, part.amount_minor) for part in order.parts)
+    command = ReverseTransfer(
+        TransferKey(id_.uuid),
+        content("reversal", order, transfer=str(transfer)),
+        TransferKey(transfer.uuid),
+        order.kind,
+        parts,
+        order.reference,
+        order.metadata,
+    )
+    with span("reverse_transfer"):
+        return await _submit(runtime, mandate, command, derived=order.id is None)
+
+
+async def place_hold(runtime: Runtime, mandate: Mandate, order: HoldOrder) -> Answer:
+    """Reserve funds in a wallet."""
+    id_ = mandate.named(order.id, HoldId, "hold")
+    command = PlaceHold(
+        HoldKey(id_.uuid),
+        content("hold", order),
+        party_of(str(order.wallet), order.currency),
+        order.amount_minor,
+        order.currency,
+        order.expires_at,
+        None if order.on_behalf_of is None else str(order.on_behalf_of),
+        order.reference,
+    )
+    with span("place_hold"):
+        return await _submit(runtime, mandate, command, derived=order.id is None)
+
+
+async def capture_hold(runtime: Runtime, mandate: Mandate, hold: HoldId, order: CaptureOrder) -> Answer:
+    """Collect a hold, whole or in part."""
+    id_ = mandate.named(order.id, TransferId, f"capture {hold}")
+    command = CaptureHold(
+        TransferKey(id_.uuid),
+        content("capture", order, hold=str(hold)),
+        HoldKey(hold.uuid),
+        order.kind,
+        order.credit,
+        order.amount_minor,
+        order.final,
+        postings(order.postings),
+        order.reference,
+        order.metadata,
+    )
+    with span("capture_hold"):
+        return await _submit(runtime, mandate, command, derived=order.id is None)
+
+
+async def release_hold(runtime: Runtime, mandate: Mandate, hold: HoldId) -> Answer:
+    """Give back what is left of a hold."""
+    with span("release_hold"):
+        return await _submit(runtime, mandate, ReleaseHold(HoldKey(hold.uuid)), derived=False)
+
+
+async def change_standing(runtime: Runtime, mandate: Mandate, account: AccountId, standing: Standing) -> Answer:
+    """Open, freeze or close an account."""
+    with span("change_standing"):
+        command = ChangeStanding(AccountKey(account.uuid), standing)
+        return await _submit(runtime, mandate, command, derived=False)
+
+
+async def _submit(runtime: Runtime, mandate: Mandate, command: Command, *, derived: bool) -> Answer:
+    answer = await runtime.ledger.submit(command)
+    if derived and answer.refusal is RefusalCode.ID_REUSED:
+        differs = orjson.loads(answer.body)["differs"]
+        raise Refused(
+            Kind.UNPROCESSABLE,
+            "idempotency-key-reused",
+            "This Idempotency-Key was used for another request; what differs: " + ", ".join(differs[:10]) + ".",
+            differs=differs,
+        )
+    return answer if mandate.trusted else hide_others(answer, mandate.subject, runtime.owners)
+
+
+def hide_others(answer: Answer, subject: str, owners: Owners) -> Answer:
+    """Leave out of a transfer's answer the entries, and so the balances, of accounts that are not ``subject``'s."""
+    if answer.status >= _FIRST_ERROR:
+        return answer
+    body = orjson.loads(answer.body)
+    body["entries"] = [entry for entry in body["entries"] if owns(owners, subject, entry["party"])]
+    return answer._replace(body=dumps(body))
+
+
+def owns(owners: Owners, subject: str, party: str) -> bool:
+    """Say whether ``party`` is a wallet of ``subject``; the committer has learned the owners of all that it touched."""
+    if not party.startswith("wal_"):
+        return False
+    return owners.get(WalletKey(WalletId.parse(party).uuid)) == subject

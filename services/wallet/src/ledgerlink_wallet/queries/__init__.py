@@ -1,0 +1,1 @@
+"""Reads: SQL straight to the wire's views. No locks, no decisions."""

@@ -1,0 +1,310 @@
+"""The audit: reads everything and shows that the books are whole, or where they are not.
+
+The same checks serve `GET /audit`, the command line and the worker's scheduled invariants. Entries and accounts are
+streamed side by side in the order of their keys, so memory stays bounded however long the books are; one read-only view
+means that commits meanwhile disturb nothing.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from ledgerlink_contracts.wallet.chart import WALLET_ROOT, Side, root_of
+from ledgerlink_contracts.wallet.models import AuditCheckView, AuditView, Layer
+from ledgerlink_kit.clock import Clock
+from ledgerlink_kit.db import Database
+from ledgerlink_kit.invariants import DIFFERENCES_MAX, Invariant
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledgerlink_wallet.domain.fold import EMPTY, Columns, fold
+from ledgerlink_wallet.domain.parties import account_key, account_wire
+
+_STREAM_ROWS: Final = 5_000
+
+
+class Looked(NamedTuple):
+    """What a check looked at, and the first differences that it found, in sentences."""
+
+    examined: int
+    differences: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold of the books."""
+
+    name: str
+    description: str
+    look: Callable[[AsyncConnection], Awaitable[Looked]]
+
+
+class _Notes:
+    """Differences, no more than anybody reads."""
+
+    def __init__(self) -> None:
+        self.differences: list[str] = []
+
+    def add(self, difference: str) -> None:
+        if len(self.differences) < DIFFERENCES_MAX:
+            self.differences.append(difference)
+
+
+# Accounts against their entries.
+
+_ALL_ACCOUNTS: Final = text(
+    "SELECT id, code, currency, normal_side, may_overdraw, wallet_id, debits_posted, credits_posted, debits_pending, "
+    "credits_pending, version FROM accounts ORDER BY id"
+)
+_ALL_ENTRIES: Final = text(
+    "SELECT account_id, version, side, layer, amount_minor, debits_posted, credits_posted, debits_pending, "
+    "credits_pending FROM entries ORDER BY account_id, version"
+)
+
+
+async def _rows(view: AsyncConnection, statement: Any) -> AsyncIterator[Row[Any]]:
+    result = await view.stream(statement, execution_options={"yield_per": _STREAM_ROWS})
+    async for row in result:
+        yield row
+
+
+async def _fold_of_entries(view: AsyncConnection) -> Looked:
+    notes = _Notes()
+    examined = 0
+    entries = _rows(view, _ALL_ENTRIES)
+    entry = await anext(entries, None)
+    async for account in _rows(view, _ALL_ACCOUNTS):
+        _facts_hold(account, notes)
+        columns, version = EMPTY, 0
+        while entry is not None and entry.account_id <= account.id:
+            examined += 1
+            if entry.account_id < account.id:
+                notes.add(f"{account_wire(entry.account_id)} version {entry.version}: an entry without an account")
+            else:
+                columns, version = _next(entry, columns, version, notes)
+            entry = await anext(entries, None)
+        if (columns, version) != (_columns(account), account.version):
+            notes.add(
+                f"{account_wire(account.id)} ({account.code} {account.currency}): the account says {_columns(account)} "
+                f"at version {account.version}, its entries add up to {columns} at version {version}"
+            )
+    while entry is not None:
+        examined += 1
+        notes.add(f"{account_wire(entry.account_id)} version {entry.version}: an entry without an account")
+        entry = await anext(entries, None)
+    return Looked(examined, notes.differences)
+
+
+def _columns(row: Row[Any]) -> Columns:
+    return Columns(row.debits_posted, row.credits_posted, row.debits_pending, row.credits_pending)
+
+
+def _next(entry: Row[Any], columns: Columns, version: int, notes: _Notes) -> tuple[Columns, int]:
+    name = account_wire(entry.account_id)
+    if entry.version != version + 1:
+        notes.add(f"{name}: version {entry.version} follows version {version}")
+    columns = fold(columns, Side(entry.side), Layer(entry.layer), entry.amount_minor)
+    if columns != _columns(entry):
+        notes.add(f"{name} version {entry.version}: the entry says {_columns(entry)}, its history adds up to {columns}")
+        # From here on the entry is believed, so that one wrong digit is told once and where it stands.
+        columns = _columns(entry)
+    return columns, entry.version
+
+
+def _facts_hold(account: Row[Any], notes: _Notes) -> None:
+    name = f"{account_wire(account.id)} ({account.code} {account.currency})"
+    root = root_of(account.code)
+    if root is None or (account.normal_side, account.may_overdraw) != (root.normal_side, root.may_overdraw):
+        notes.add(f"{name}: not as the chart of accounts has it")
+    if account.id != account_key(account.code, account.currency):
+        notes.add(f"{name}: the id is not the one that code and currency give")
+    if (account.wallet_id is not None) != account.code.startswith(f"{WALLET_ROOT}:"):
+        notes.add(f"{name}: a wallet without its code, or the code without its wallet")
+
+
+# Sets against sets: each statement finds what breaks the promise, and counts what it looked at.
+
+
+async def _none_found(view: AsyncConnection, count: str, find: str, sentence: str) -> Looked:
+    examined = await view.scalar(text(count)) or 0
+    found = (await view.execute(text(f"{find} LIMIT {DIFFERENCES_MAX}"))).mappings().all()
+    return Looked(examined, [sentence.format(**row) for row in found])
+
+
+_BALANCED: Final = """
+SELECT e.transfer_id, a.currency,
+       sum(e.amount_minor) FILTER (WHERE e.side = 'debit') AS debits,
+       sum(e.amount_minor) FILTER (WHERE e.side = 'credit') AS credits
+FROM entries e JOIN accounts a ON a.id = e.account_id WHERE e.layer = 'posted' GROUP BY 1, 2
+HAVING coalesce(sum(e.amount_minor) FILTER (WHERE e.side = 'debit'), 0)
+    <> coalesce(sum(e.amount_minor) FILTER (WHERE e.side = 'credit'), 0)
+"""
+_POSTINGS: Final = """
+SELECT t.id AS transfer_id, p.value AS posting FROM transfers t, jsonb_array_elements(t.postings) p
+LEFT JOIN entries d ON d.account_id = (p.value ->> 0)::uuid AND d.version = (p.value ->> 1)::bigint
+LEFT JOIN entries c ON c.account_id = (p.value ->> 2)::uuid AND c.version = (p.value ->> 3)::bigint
+LEFT JOIN accounts x ON x.id = d.account_id LEFT JOIN accounts y ON y.id = c.account_id
+WHERE (d.transfer_id, d.side, d.layer, d.amount_minor, x.currency,
+       c.transfer_id, c.side, c.layer, c.amount_minor, y.currency)
+   IS DISTINCT FROM
+      (t.id, 'debit', 'posted', (p.value ->> 4)::bigint, p.value ->> 5,
+       t.id, 'credit', 'posted', (p.value ->> 4)::bigint, p.value ->> 5)
+"""
+_STRAY_ENTRIES: Final = """
+SELECT e.account_id, e.version FROM entries e LEFT JOIN transfers t ON t.id = e.transfer_id
+WHERE e.layer = 'posted' AND NOT EXISTS (
+    SELECT FROM jsonb_array_elements(t.postings) p
+    WHERE (p.value ->> 0 = e.account_id::text AND (p.value ->> 1)::bigint = e.version)
+       OR (p.value ->> 2 = e.account_id::text AND (p.value ->> 3)::bigint = e.version))
+"""
+_PENDING: Final = """
+SELECT coalesce(a.id, h.account_id) AS account_id, coalesce(a.pending, 0) AS pending, coalesce(h.held, 0) AS held
+FROM (SELECT id, debits_pending + credits_pending AS pending FROM accounts
+      WHERE debits_pending + credits_pending > 0) a
+FULL JOIN (SELECT account_id, sum(remaining_minor) AS held FROM holds WHERE state = 'placed' GROUP BY 1) h
+     ON h.account_id = a.id
+WHERE coalesce(a.pending, 0) <> coalesce(h.held, 0)
+"""
+_REVERSALS: Final = """
+SELECT coalesce(r.transfer_id, u.reverses) AS transfer_id, coalesce(r.posting, u.posting) AS posting,
+       coalesce(r.reversed_minor, 0) AS noted, coalesce(u.reversed, 0) AS reversed
+FROM reversals r
+FULL JOIN (SELECT t.reverses, (p.value ->> 6)::int AS posting, sum((p.value ->> 4)::bigint) AS reversed
+           FROM transfers t, jsonb_array_elements(t.postings) p WHERE t.reverses IS NOT NULL GROUP BY 1, 2) u
+     ON u.reverses = r.transfer_id AND u.posting = r.posting
+LEFT JOIN transfers o ON o.id = coalesce(r.transfer_id, u.reverses)
+WHERE coalesce(r.reversed_minor, 0) <> coalesce(u.reversed, 0)
+   OR (o.postings -> coalesce(r.posting, u.posting) ->> 4)::bigint IS DISTINCT FROM r.posted_minor
+"""
+_OUTCOMES: Final = """
+SELECT o.id, o.status FROM outcomes o LEFT JOIN transfers t ON t.id = o.id LEFT JOIN holds h ON h.id = o.id
+WHERE (o.status < 400) <> (t.id IS NOT NULL OR h.id IS NOT NULL)
+"""
+_UNREMEMBERED: Final = """
+SELECT t.id FROM transfers t LEFT JOIN outcomes o ON o.id = t.id
+WHERE o.id IS NULL AND t.recorded_at >= (SELECT min(recorded_at) FROM outcomes)
+"""
+_TRIAL: Final = """
+SELECT currency, sum(debits_posted) AS debits, sum(credits_posted) AS credits FROM accounts GROUP BY 1
+HAVING sum(debits_posted) <> sum(credits_posted)
+"""
+_OWNERLESS: Final = """
+SELECT a.id AS account_id FROM accounts a LEFT JOIN wallets w ON w.id = a.wallet_id
+WHERE a.wallet_id IS NOT NULL AND (w.id IS NULL OR a.debits_posted + a.debits_pending > a.credits_posted)
+"""
+
+
+def _set_check(name: str, description: str, count: str, find: str, sentence: str) -> Check:
+    return Check(name, description, partial(_none_found, count=count, find=find, sentence=sentence))
+
+
+CHECKS: Final[Sequence[Check]] = (
+    _set_check(
+        "trial_balance",
+        "In every currency all debits equal all credits",
+        "SELECT count(DISTINCT currency) FROM accounts",
+        _TRIAL,
+        "{currency}: debits {debits}, credits {credits}",
+    ),
+    _set_check(
+        "pending_equals_open_holds",
+        "What is pending on an account is what its open holds still reserve",
+        "SELECT count(*) FROM holds WHERE state = 'placed'",
+        _PENDING,
+        "account {account_id}: pending {pending}, open holds {held}",
+    ),
+    _set_check(
+        "wallets_have_owners_and_funds",
+        "Every wallet's account belongs to a wallet and is never below zero",
+        "SELECT count(*) FROM accounts WHERE wallet_id IS NOT NULL",
+        _OWNERLESS,
+        "account {account_id}: no wallet, or below zero",
+    ),
+    _set_check(
+        "reversals_match",
+        "What is noted as reversed is what reversals posted, and never above what was posted",
+        "SELECT count(*) FROM reversals",
+        _REVERSALS,
+        "transfer {transfer_id} posting {posting}: noted {noted}, reversed {reversed}",
+    ),
+    _set_check(
+        "outcomes_match",
+        "Every remembered success has its transfer or hold, and no remembered refusal has one",
+        "SELECT count(*) FROM outcomes",
+        _OUTCOMES,
+        "outcome {id} with status {status}",
+    ),
+    _set_check(
+        "transfers_remembered",
+        "Every transfer since the oldest outcome kept has its outcome",
+        "SELECT count(*) FROM transfers",
+        _UNREMEMBERED,
+        "transfer {id}: no outcome",
+    ),
+    _set_check(
+        "transfers_balance",
+        "Every transfer's entries balance in each currency",
+        "SELECT count(*) FROM transfers",
+        _BALANCED,
+        "transfer {transfer_id}: {currency} debits {debits}, credits {credits}",
+    ),
+    _set_check(
+        "postings_match_entries",
+        "Every posting has its two entries, with its amount and currency",
+        "SELECT coalesce(sum(jsonb_array_length(postings)), 0)::bigint FROM transfers",
+        _POSTINGS,
+        "transfer {transfer_id}: posting {posting}",
+    ),
+    _set_check(
+        "entries_have_postings",
+        "Every posted entry is one side of a posting",
+        "SELECT count(*) FROM entries WHERE layer = 'posted'",
+        _STRAY_ENTRIES,
+        "account {account_id} version {version}",
+    ),
+    Check(
+        "accounts_equal_their_entries",
+        "Every account is the sum of its entries, without a gap, and as the chart has it",
+        _fold_of_entries,
+    ),
+)
+"""All checks, the cheap ones first."""
+
+
+async def audit(
+    db: Database, clock: Clock, checks: Sequence[Check] = CHECKS, told: Callable[[AuditCheckView], None] | None = None
+) -> AuditView:
+    """Run ``checks`` on one view of the books; ``told`` hears of each as it ends."""
+    results: list[AuditCheckView] = []
+    async with db.reading() as view:
+        # Long books take long to read; the limit is for requests, and this is no ordinary one.
+        await view.execute(text("SET LOCAL statement_timeout = 0"))
+        for check in checks:
+            started = time.monotonic()
+            looked = await check.look(view)
+            results.append(
+                AuditCheckView(
+                    name=check.name,
+                    description=check.description,
+                    examined=looked.examined,
+                    differences=looked.differences,
+                    seconds=round(time.monotonic() - started, 6),
+                )
+            )
+            if told is not None:
+                told(results[-1])
+    return AuditView(clean=not any(one.differences for one in results), as_of=clock.now(), checks=results)
+
+
+def _invariant(check: Check) -> Invariant:
+    async def differences(view: AsyncConnection) -> list[str]:
+        await view.execute(text("SET LOCAL statement_timeout = 0"))
+        return (await check.look(view)).differences
+
+    return Invariant(f"wallet_{check.name}", check.description, differences)
+
+
+INVARIANTS: Final = tuple(_invariant(check) for check in CHECKS)
+"""The checks as the worker's scheduled invariants."""

@@ -1,0 +1,40 @@
+"""Values out of a cursor, checked: a cursor comes back from a caller, who may have changed it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ledgerlink_kit.pagination import InvalidCursor
+
+
+def uuid_in(value: Any) -> UUID:
+    """Read a UUID. Raises `InvalidCursor`."""
+    try:
+        return UUID(value)
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidCursor from None
+
+
+def moment_in(value: Any) -> datetime:
+    """Read a moment with its offset. Raises `InvalidCursor`."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        raise InvalidCursor from None
+    if moment.tzinfo is None:
+        raise InvalidCursor
+    return moment
+
+
+def version_in(value: Any) -> int:
+    """Read an account version. Raises `InvalidCursor`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise InvalidCursor
+    return value
+
+
+def text_in(value: Any) -> str:
+    """Read a text that PostgreSQL can compare: no NUL. Raises `InvalidCursor`."""
+    if not isinstance(value, str) or "\x00" in value:
+        raise InvalidCursor
+    return value
