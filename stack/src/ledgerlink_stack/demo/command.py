@@ -164,7 +164,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "billed": str(proof.totals.billed),
         "transfers": proof.transfers,
         "accounts": proof.accounts,
-        "audit": proof.audit,
+        "audit_clean": proof.audit["clean"],
         "unpaid": outcome.unpaid,
         "differences": proof.differences,
     }
@@ -225,12 +225,12 @@ def _totals_table(title: str, expected: Mapping[str, Any], booked: Mapping[str, 
 
 def _trial_table(proof: Proof) -> Table:
     table = Table(title="Trial balance of the whole ledger", title_justify="left")
-    for column in ("currency", "debits", "credits", "accounts"):
+    for column in ("currency", "debits", "credits"):
         table.add_column(column, justify="left" if column == "currency" else "right")
     for line in proof.trial_balance:
         currency = line["currency"]
         sums = [format_minor(line[f"{side}_posted_minor"], currency) for side in ("debits", "credits")]
-        table.add_row(currency, *sums, str(line["accounts"]))
+        table.add_row(currency, *sums)
     return table
 
 

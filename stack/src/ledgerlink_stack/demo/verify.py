@@ -40,14 +40,20 @@ async def prove(world: World, replay: Replay, expected: Totals, folder: Path) ->
     proof.differences += _differences(expected, proof.totals, refused)
     gateway, admin = world.gateway, world.admin
     trial = await gateway.done("GET", "/api/v1/trial-balance", kind="read back", token=admin)
-    proof.trial_balance = trial["items"]
-    for line in proof.trial_balance:
-        if line["debits_posted_minor"] != line["credits_posted_minor"]:
-            proof.differences.append(f"The trial balance of {line['currency']} does not balance.")
+    proof.trial_balance = trial["totals"]
+    proof.differences += [
+        f"The trial balance of {line['currency']} does not balance."
+        for line in proof.trial_balance
+        if line["debits_posted_minor"] != line["credits_posted_minor"]
+    ]
     proof.audit = await gateway.done("GET", "/api/v1/audit", kind="read back", token=admin)
     proof.differences += [f"audit: {found}" for found in audit_differences(proof.audit)]
     balances = [
-        (account["code"], account["currency"], account["debits_posted_minor"] - account["credits_posted_minor"])
+        (
+            account["wallet"] or account["code"],
+            account["currency"],
+            account["debits_posted_minor"] - account["credits_posted_minor"],
+        )
         async for account in pages(gateway, "/api/v1/accounts", world)
     ]
     proof.accounts = len(balances)
@@ -135,6 +141,5 @@ def _differences(expected: Totals, booked: Totals, refused: Totals) -> list[str]
 
 def audit_differences(report: Mapping[str, Any]) -> list[str]:
     """List what the ledger's own audit found."""
-    return [
-        f"{finding['name']}: {difference}" for finding in report["findings"] for difference in finding["differences"]
-    ]
+    found = [f"{check['name']}: {difference}" for check in report["checks"] for difference in check["differences"]]
+    return found if report["clean"] or found else ["not clean"]
