@@ -45,10 +45,10 @@ demo: bootstrap ## replay a month of real card purchases and prove the books (SI
 ##@ Prove it
 .PHONY: test check e2e crash coverage
 test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and the system ones)
-	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist worksteal -q -m "not crash and not e2e$(if $(QUICK), and not system and not slow)" $(ARGS)
+	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e$(if $(QUICK), and not system and not slow)" $(ARGS)
 
 coverage: bootstrap ## the tests again, measuring branches
-	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist worksteal -q -m "not crash and not e2e and not system" --cov --cov-report=term $(ARGS)
+	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e and not system" --cov --cov-report=term $(ARGS)
 
 check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, migrations, lock
 	@$(PYTHON_RUN) tools/check.py $(ARGS)
