@@ -89,6 +89,7 @@ class RawUpstream:
     reads_bodies: bool = True
     connections: int = 0
     port: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
 
     @property
@@ -109,6 +110,7 @@ class RawUpstream:
             while not writer.is_closing():
                 request = await _read_request(reader, reads_body=self.reads_bodies)
                 self.requests.append(request)
+                self.asked.set()
                 answer = self.answers.pop(0) if self.answers else self.otherwise
                 await answer(request, self, reader, writer)
         except (OSError, asyncio.IncompleteReadError):
