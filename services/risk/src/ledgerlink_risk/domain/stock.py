@@ -29,7 +29,7 @@ _TENTHS_PER_POUND: Final = {
     "SBD": 100, "SCR": 180, "SDG": 7500, "SEK": 140, "SGD": 20, "SHP": 10, "SLE": 280, "SOS": 7200, "SRD": 450,
     "SSP": 50000, "STN": 290, "SVC": 110, "SYP": 160000, "SZL": 230, "THB": 450, "TJS": 130, "TMT": 40, "TND": 40,
     "TOP": 30, "TRY": 450, "TTD": 90, "TWD": 400, "TZS": 33000, "UAH": 520, "UGX": 46000, "USD": 10, "UYU": 530,
-    "UZS": 160000, "VES": 800, "VND": 320000, "VUV": 1500, "WST": 35, "XAF": 7500, "XCD": 35, "XOF": 7500,
+    "UZS": 160000, "VES": 800, "VND": 320000, "VUV": 1500, "WST": 35, "XAF": 7500, "XCD": 35, "XCG": 20, "XOF": 7500,
     "XPF": 1400, "YER": 3100, "ZAR": 230, "ZMW": 350, "ZWG": 340,
 }  # fmt: skip
 

@@ -102,7 +102,8 @@ def decide(policy: Policy, inputs: Inputs) -> DecisionView:
             spoken = _spoken(compiled.rule, compiled.condition.judge(facts, signals))
             if spoken is not None:
                 fired.append(spoken)
-    score = min(POINTS_MAX, sum(one.rule.points for one in fired))
+    # A rule that could not be judged has an effect by its policy, but earns no points.
+    score = min(POINTS_MAX, sum(one.rule.points for one in fired if one.outcome.truth is True))
     verdict = _verdict(policy, inputs, {one.effect for one in fired}, score)
     reasons = [reason for one in fired for reason in _reasons(one)]
     if score >= policy.draft.review_at and verdict is Verdict.REVIEW:

@@ -15,8 +15,8 @@ from ledgerlink_kit.money import MAX_MINOR
 from ledgerlink_risk.domain.language.tokens import INT_MAX, INT_MIN
 from ledgerlink_risk.domain.language.values import Missing, Money, missing
 
-DURATION_SECONDS_MAX: Final = 315_576_000_000
-"""CEL's bound of a duration: about 10,000 years either way."""
+DURATION_MICROS_MAX: Final = INT_MAX // 1000
+"""Longest duration, either way: 292 years, the 64 bits of nanoseconds that CEL's implementations count in."""
 
 _OVERFLOW: Final = missing("integer overflow")
 _TIME_OVERFLOW: Final = missing("time out of range")
@@ -130,13 +130,13 @@ def duration_of_string(text: str) -> timedelta | Missing:
                 return missing("not a duration")
             nanos += scaled
     micros, rest = divmod(nanos, 1000)
-    if rest or micros > DURATION_SECONDS_MAX * 1_000_000:
+    if rest or micros > DURATION_MICROS_MAX:
         return missing("not a duration")
     return timedelta(microseconds=-micros if match[1] == "-" else micros)
 
 
 def _bounded_duration(value: timedelta) -> timedelta | Missing:
-    return value if abs(value) <= timedelta(seconds=DURATION_SECONDS_MAX) else _TIME_OVERFLOW
+    return value if abs(value) <= timedelta(microseconds=DURATION_MICROS_MAX) else _TIME_OVERFLOW
 
 
 def add_duration(left: timedelta, right: timedelta) -> timedelta | Missing:
@@ -170,9 +170,9 @@ def sooner(by: timedelta, moment: datetime) -> datetime | Missing:
     return later(moment, by)
 
 
-def between(left: datetime, right: datetime) -> timedelta:
-    """Give the span between two moments; it always fits."""
-    return left - right
+def between(left: datetime, right: datetime) -> timedelta | Missing:
+    """Give the span between two moments, within a duration's bound."""
+    return _bounded_duration(left - right)
 
 
 def total(unit_s: int) -> Callable[[timedelta], int]:
