@@ -119,7 +119,7 @@ class FakeWallet:
 
         def work() -> TransferView:
             entries = self._post(order.postings, order.on_behalf_of)
-            return self._store(order, entries, on_behalf_of=order.on_behalf_of, effective_at=order.effective_at)
+            return self._store(order, entries, on_behalf_of=order.on_behalf_of and str(order.on_behalf_of), effective_at=order.effective_at)
 
         return self._once("transfer", named(order.id), order, work)
 
@@ -173,7 +173,7 @@ class FakeWallet:
                     remaining_minor=order.amount_minor,
                     currency=order.currency,
                     expires_at=order.expires_at,
-                    on_behalf_of=order.on_behalf_of,
+                    on_behalf_of=order.on_behalf_of and str(order.on_behalf_of),
                     reference=order.reference,
                     recorded_at=self._clock.now(),
                     balance=account.balance(),

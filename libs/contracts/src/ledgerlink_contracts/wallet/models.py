@@ -188,7 +188,7 @@ class TransferRecord(ResponseModel):
     kind: str
     state: str
     postings: list[PostingView]
-    on_behalf_of: UserId | None
+    on_behalf_of: str | None
     reference: str | None
     metadata: dict[str, str]
     reverses: TransferId | None
@@ -218,7 +218,7 @@ class HoldView(ResponseModel):
     remaining_minor: int
     currency: str
     expires_at: AwareDatetime | None
-    on_behalf_of: UserId | None
+    on_behalf_of: str | None
     reference: str | None
     recorded_at: AwareDatetime
     balance: BalanceView

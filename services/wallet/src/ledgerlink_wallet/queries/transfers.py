@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, UserId, WalletId
+from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.models import (
     EntryView,
     HoldState,
@@ -98,7 +98,7 @@ def _record(row: Row[Any], facts: dict[UUID, AccountFacts]) -> dict[str, Any]:
             )
             for posting in row.postings
         ],
-        "on_behalf_of": None if row.on_behalf_of is None else _user(row.on_behalf_of),
+        "on_behalf_of": row.on_behalf_of,
         "reference": row.reference,
         "metadata": row.metadata,
         "reverses": None if row.reverses is None else TransferId(row.reverses),
@@ -106,10 +106,6 @@ def _record(row: Row[Any], facts: dict[UUID, AccountFacts]) -> dict[str, Any]:
         "effective_at": row.effective_at,
         "recorded_at": row.recorded_at,
     }
-
-
-def _user(subject: str) -> UserId:
-    return UserId.parse(subject)
 
 
 async def transfer(view: AsyncConnection, transfer_id: TransferId) -> TransferView:
@@ -203,7 +199,7 @@ async def hold(view: AsyncConnection, hold_id: HoldId) -> HoldView:
         remaining_minor=row.remaining_minor,
         currency=row.currency,
         expires_at=row.expires_at,
-        on_behalf_of=None if row.on_behalf_of is None else _user(row.on_behalf_of),
+        on_behalf_of=row.on_behalf_of,
         reference=row.reference,
         recorded_at=row.recorded_at,
         balance=balance_of(account_of(row)),
