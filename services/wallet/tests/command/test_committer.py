@@ -1,0 +1,324 @@
+"""Proves the committer's promises on a real PostgreSQL: one effect per id however many ask at once, batches that gather,
+a bounded queue, lost commits resolved by id, one bad command that breaks alone, and several committers at once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+from ledgerlink_contracts.ids import WalletId
+from ledgerlink_kit.clock import SystemClock
+from ledgerlink_kit.db import Database
+from ledgerlink_kit.errors import Defect, Unavailable
+from ledgerlink_kit.ids import uuid8
+from ledgerlink_wallet.commands.committer import POSTINGS_PER_BATCH_MAX, Committer
+from ledgerlink_wallet.domain.books import Posting, TransferKey
+from ledgerlink_wallet.domain.content import content_of
+from ledgerlink_wallet.domain.orders import PostTransfer
+from ledgerlink_wallet.domain.parties import party_of
+from ledgerlink_wallet.queries.audit import audit
+from ledgerlink_wallet.runtime import Answer, Owners
+from ledgerlink_wallet.store import open_pool
+from sqlalchemy import text
+
+MakeDatabase = Callable[[str], Awaitable[Database]]
+
+
+def order(
+    id_: str, debit: str = "world", credit: str = "merchant:m", amount: int = 1, times: int = 1
+) -> PostTransfer:
+    posting = Posting(party_of(debit, "GBP"), party_of(credit, "GBP"), amount, "GBP")
+    fields = orjson.dumps({"debit": debit, "credit": credit, "amount": amount})
+    return PostTransfer(TransferKey(uuid8(id_)), content_of(fields), "test", (posting,) * times)
+
+
+@asynccontextmanager
+async def committing(db: Database, pool: Any = None, **limits: int) -> AsyncIterator[Committer]:
+    opened = pool or partial(open_pool, db.url, application_name="test", size=2)
+    committer = Committer(opened, SystemClock(), Owners(), **limits)
+    await committer.start()
+    yield committer
+    await committer.stop()
+
+
+@pytest.fixture
+async def db(make_database: MakeDatabase) -> Database:
+    return await make_database("ledgerlink_wallet")
+
+
+async def count(db: Database, table: str) -> int:
+    async with db.reading() as view:
+        return int(await view.scalar(text(f"SELECT count(*) FROM {table}")) or 0)  # noqa: S608
+
+
+async def assert_clean(db: Database) -> None:
+    report = await audit(db, SystemClock())
+    assert report.clean, [check for check in report.checks if check.differences]
+
+
+async def test_fifty_requests_with_one_id_at_once_have_one_effect_and_one_answer(db: Database) -> None:
+    async with committing(db) as committer:
+        answers = await asyncio.gather(*(committer.submit(order("one")) for _ in range(50)))
+
+    assert len({(answer.status, answer.body) for answer in answers}) == 1
+    assert sorted(answer.replayed for answer in answers) == [False] + [True] * 49
+    assert await count(db, "transfers") == 1
+    await assert_clean(db)
+
+
+async def test_two_committers_at_once_still_have_one_effect_and_one_answer(db: Database) -> None:
+    async with committing(db) as first, committing(db) as second:
+        answers = await asyncio.gather(
+            *(committer.submit(order(f"{number}")) for number in range(40) for committer in (first, second))
+        )
+
+    assert len({answer.body for answer in answers}) == 40
+    assert await count(db, "transfers") == 40
+    await assert_clean(db)
+
+
+async def test_the_other_content_of_a_used_id_is_refused_and_the_fields_are_named(db: Database) -> None:
+    async with committing(db) as committer:
+        await committer.submit(order("one"))
+        answer = await committer.submit(order("one", amount=2))
+        again = await committer.submit(order("one"))
+
+    assert answer.status == 409
+    assert orjson.loads(answer.body)["differs"] == ["amount"]
+    assert again.replayed
+
+
+async def test_a_refusal_is_remembered_byte_for_byte_even_when_it_would_now_succeed(db: Database) -> None:
+    wallet = WalletId(uuid8("wallet"))
+    async with db.transaction() as tx:
+        await tx.execute(
+            text("INSERT INTO wallets (id, owner, currency, opened_at) VALUES (:id, 'x', 'GBP', now())"),
+            {"id": wallet.uuid},
+        )
+    async with committing(db) as committer:
+        refused = await committer.submit(order("spend", str(wallet)))
+        await committer.submit(order("fund", "world", str(wallet)))
+        again = await committer.submit(order("spend", str(wallet)))
+
+    assert refused.status == again.status == 409
+    assert refused.body == again.body
+    assert again.replayed
+
+
+async def test_commands_gather_while_a_batch_commits_and_share_the_next_commit(db: Database) -> None:
+    async with committing(db) as committer:
+        await asyncio.gather(*(committer.submit(order(f"{number}")) for number in range(500)))
+    async with db.reading() as view:
+        moments = await view.scalar(text("SELECT count(DISTINCT recorded_at) FROM transfers"))
+
+    assert moments is not None
+    assert moments < 50
+    await assert_clean(db)
+
+
+async def test_a_batch_ends_before_the_command_that_would_pass_the_limit_of_postings(db: Database) -> None:
+    async with committing(db) as committer:
+        asked = [committer.submit(order(f"{number}", times=100)) for number in range(70)]
+        answers = await asyncio.gather(*asked)
+    async with db.reading() as view:
+        largest = await view.scalar(
+            text("SELECT max(n) FROM (SELECT count(*) / 2 AS n FROM entries GROUP BY recorded_at) batches")
+        )
+
+    assert {answer.status for answer in answers} == {201}
+    assert largest is not None
+    assert largest <= POSTINGS_PER_BATCH_MAX
+
+
+async def test_past_the_queue_limit_callers_are_told_to_come_back(db: Database) -> None:
+    async with committing(db, queue_max=3) as committer:
+        results = await asyncio.gather(
+            *(committer.submit(order(f"{number}")) for number in range(10)), return_exceptions=True
+        )
+
+    refused = [result for result in results if isinstance(result, Unavailable)]
+    assert len(refused) == 7
+    assert all(one.code == "ledger-busy" and one.retry_after_s and not one.outcome_unknown for one in refused)
+    assert await count(db, "transfers") == 3
+
+
+async def test_stopping_finishes_what_waits_and_takes_no_more(db: Database) -> None:
+    async with committing(db) as committer:
+        asked = [asyncio.create_task(committer.submit(order(f"{number}"))) for number in range(20)]
+        await asyncio.sleep(0)
+    answers = await asyncio.gather(*asked)
+
+    assert {answer.status for answer in answers} == {201}
+    with pytest.raises(Unavailable):
+        await committer.submit(order("late"))
+    with pytest.raises(Unavailable):
+        await committer.check()
+
+
+async def test_a_command_that_breaks_its_batch_breaks_alone(db: Database) -> None:
+    # A check that only this command meets stands for any defect: the domain allows it, the database does not.
+    async with db.transaction() as tx:
+        await tx.execute(text("ALTER TABLE transfers ADD CONSTRAINT bad CHECK (kind <> 'bad')"))
+    bad = order("bad")
+    broken = PostTransfer(bad.id, bad.content, "bad", bad.postings)
+    async with committing(db) as committer:
+        results = await asyncio.gather(
+            *(committer.submit(order(f"{number}")) for number in range(5)),
+            committer.submit(broken),
+            *(committer.submit(order(f"more {number}")) for number in range(5)),
+            return_exceptions=True,
+        )
+        alone = await asyncio.gather(committer.submit(broken), return_exceptions=True)
+
+    assert [type(result) for result in results] == [Answer] * 5 + [Defect] + [Answer] * 5
+    assert isinstance(alone[0], Defect)
+    assert await count(db, "transfers") == 10
+    await assert_clean(db)
+
+
+class CuttingPool:
+    """A pool whose connections break at a chosen moment: before the commit reaches the server, or after."""
+
+    def __init__(self, pool: asyncpg.Pool, plan: Sequence[str]) -> None:
+        self._pool = pool
+        self._plan = list(plan)
+
+    def acquire(self) -> Any:
+        return self._acquire()
+
+    @asynccontextmanager
+    async def _acquire(self) -> AsyncIterator[Any]:
+        async with self._pool.acquire() as connection:
+            yield CuttingConnection(connection, self._plan.pop(0) if self._plan else "")
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+
+class CuttingConnection:
+    """A connection whose commit is lost as planned."""
+
+    def __init__(self, connection: Any, plan: str) -> None:
+        self._connection = connection
+        self._plan = plan
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def transaction(self) -> Any:
+        return CuttingTransaction(self._connection.transaction(), self._plan)
+
+
+class CuttingTransaction:
+    """A transaction whose commit's answer is lost, with or without the commit."""
+
+    def __init__(self, transaction: Any, plan: str) -> None:
+        self._transaction = transaction
+        self._plan = plan
+
+    async def start(self) -> None:
+        await self._transaction.start()
+
+    async def rollback(self) -> None:
+        await self._transaction.rollback()
+
+    async def commit(self) -> None:
+        if self._plan == "before":
+            await self._transaction.rollback()
+            raise ConnectionResetError("cut before the commit")
+        await self._transaction.commit()
+        if self._plan == "after":
+            raise ConnectionResetError("cut after the commit")
+
+
+@pytest.mark.parametrize("plan", [["before"], ["after"], ["after", "before", "after"]])
+async def test_a_lost_commit_is_resolved_by_id_before_anybody_is_answered(db: Database, plan: list[str]) -> None:
+    async def pool() -> Any:
+        return CuttingPool(await open_pool(db.url, application_name="test", size=2), plan)
+
+    async with committing(db, pool) as committer:
+        answers = await asyncio.gather(*(committer.submit(order(f"{number}")) for number in range(30)))
+
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.body for answer in answers}) == 30
+    assert await count(db, "transfers") == 30
+    await assert_clean(db)
+
+
+async def test_a_database_that_stays_away_is_told_as_unavailable_with_what_is_known(db: Database) -> None:
+    class Away:
+        def acquire(self) -> Any:
+            raise ConnectionRefusedError("nobody there")
+
+        async def close(self) -> None:
+            return
+
+    class Hurried(SystemClock):
+        def monotonic(self) -> float:
+            return super().monotonic() * 1_000
+
+    async def pool() -> Any:
+        return Away()
+
+    committer = Committer(pool, Hurried(), Owners())
+    await committer.start()
+    with pytest.raises(Unavailable) as refused:
+        await committer.submit(order("one"))
+    await committer.stop()
+
+    assert refused.value.code == "ledger-unavailable"
+    assert not refused.value.outcome_unknown
+
+
+async def test_killed_backends_lose_and_double_nothing(db: Database) -> None:
+    async def kill(times: int) -> None:
+        for _ in range(times):
+            await asyncio.sleep(0.05)
+            async with db.transaction() as tx:
+                await tx.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'")
+                )
+
+    pool = partial(open_pool, db.url, application_name="victim", size=2)
+    async with committing(db, pool) as committer:
+        killing = asyncio.create_task(kill(6))
+        for round_ in range(8):
+            answers = await asyncio.gather(
+                *(committer.submit(order(f"{round_} {number}", amount=3)) for number in range(50))
+            )
+            assert {answer.status for answer in answers} == {201}
+        await killing
+
+    assert await count(db, "transfers") == 400
+    await assert_clean(db)
+
+
+async def test_every_transfer_has_its_event_in_the_outbox_in_the_same_commit(db: Database) -> None:
+    async with committing(db) as committer:
+        answers = await asyncio.gather(*(committer.submit(order(f"{number}")) for number in range(60)))
+    async with db.reading() as view:
+        rows = (await view.execute(text("SELECT type, data FROM outbox"))).all()
+
+    assert {row.type for row in rows} == {"wallet.transfer.posted"}
+    told = {row.data["transfer"]["id"] for row in rows}
+    assert told == {orjson.loads(answer.body)["id"] for answer in answers}
+
+
+async def test_facts_cannot_be_changed_by_the_services_own_role(db: Database) -> None:
+    async with db.reading() as view:
+        grants = (
+            await view.execute(
+                text(
+                    "SELECT c.relname, x.privilege_type FROM pg_class c, aclexplode(c.relacl) x "
+                    "WHERE c.relname IN ('wallets', 'transfers', 'entries') AND c.relkind = 'r'"
+                )
+            )
+        ).all()
+
+    assert {grant.privilege_type for grant in grants} & {"UPDATE", "DELETE", "TRUNCATE"} == set()
+    assert {grant.relname for grant in grants} == {"wallets", "transfers", "entries"}
