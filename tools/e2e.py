@@ -102,7 +102,8 @@ def run(collection: Path, way: str, known: dict[str, str]) -> bool:
         command = [*node(), str(NEWMAN), "run", str(collection), "--environment", str(file), "--color", "off"]
         command += ["--timeout-request", str(REQUEST_TIMEOUT_MS), "--timeout", str(WAY_TIMEOUT_S * 1000)]
         print(f"\n── {collection.name.removesuffix(SUFFIX)}, {way} ──", flush=True)
-        return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+        quiet = {**os.environ, "NODE_NO_WARNINGS": "1", "FORCE_COLOR": "0"}
+        return subprocess.run(command, cwd=ROOT, env=quiet, check=False).returncode == 0
 
 
 def main() -> int:
