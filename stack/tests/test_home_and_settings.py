@@ -81,13 +81,26 @@ def test_the_environment_moves_the_home(tmp_path: Path) -> None:
 
 
 def test_the_plan_has_every_service_and_worker_with_its_own_mark(home: Home) -> None:
-    plan = plan_of(home)
+    plan = plan_of(home, LEDGERLINK_NURSERY="off")
     names = [program.name for program in plan.programs]
     assert names == [
         "postgres", "redis", "sandbox", "identity", "identity-worker", "wallet", "wallet-worker",
         "payments", "payments-worker", "risk", "risk-worker", "gateway",
     ]  # fmt: skip
     assert all(program.environment[MARK] == f"{plan.stack_id}/{program.name}" for program in plan.programs)
+
+
+def test_services_are_born_in_the_nursery_when_it_is_on(home: Home) -> None:
+    on, off = plan_of(home, LEDGERLINK_NURSERY="on"), plan_of(home, LEDGERLINK_NURSERY="off")
+    assert {program.name for program in on.programs} - {program.name for program in off.programs} == {"nursery"}
+    assert all(program.module for program in on.programs if program.kind == "http")
+    assert not any(program.module for program in off.programs)
+
+
+def test_another_shell_does_not_make_another_plan(home: Home) -> None:
+    first, second = plan_of(home, PATH="/bin", SHLVL="1"), plan_of(home, PATH="/usr/bin", COLUMNS="80")
+    assert first.fingerprint() == second.fingerprint()
+    assert first.fingerprint() != plan_of(home, WALLET_LOG_LEVEL="DEBUG").fingerprint()
 
 
 def test_a_plan_survives_its_file(home: Home) -> None:

@@ -66,7 +66,7 @@ def _free_bytes(folder: Path) -> int:
 def check_ports(plan: Plan, running: Collection[str] = ()) -> str:
     """Say that every port is free but those of our own `running` processes. Raises `Trouble` for the first taken."""
     for program in plan.programs:
-        if program.name not in running and not is_free(program.port):
+        if program.port and program.name not in running and not is_free(program.port):
             raise Trouble(
                 f"Port {program.port}, which {program.name} needs, is taken{_by_whom(program.port)}.",
                 f"Stop that program, or choose another port with {port_variable(program.name)}=<port>.",

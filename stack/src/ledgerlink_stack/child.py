@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ledgerlink_stack import logs
-from ledgerlink_stack.accounts import identity
+from ledgerlink_stack.births import UNSEEN_END
 from ledgerlink_stack.processes import identify
 from ledgerlink_stack.state import Condition, Identity, ProcessState
 from ledgerlink_stack.trouble import Trouble
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ledgerlink_stack.births import Handle
     from ledgerlink_stack.plan import Program
 
 FIRST_PATIENCE_S = 0.25
@@ -36,8 +36,8 @@ REASON_LENGTH = 300
 class Child:
     """One program and the process that runs it at the moment.
 
-    `ask(program)` says whether it is ready (may raise `Trouble`), run by `submit` in a pool; `wall()` is the clock
-    whose times stand in the state, while `tick` is given a monotonic one.
+    `launch` starts it; `ask(program)` says whether it is ready (may raise `Trouble`), run by `submit` in a pool;
+    `wall()` is the clock whose times stand in the state, while `tick` is given a monotonic one.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Child:
         program: Program,
         log: Path,
         *,
+        launch: Callable[[Program, Path], Handle],
         ask: Callable[[Program], bool],
         submit: Callable[[Callable[[], bool]], Future[bool]],
         wall: Callable[[], float],
@@ -59,10 +60,11 @@ class Child:
         self.reason = ""
         self.was_ready = False
         self.trouble: Trouble | None = None
+        self._launch = launch
         self._ask = ask
         self._submit = submit
         self._wall = wall
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Handle | None = None
         self._identity: Identity | None = None
         self._question: Future[bool] | None = None
         self._ask_at = 0.0
@@ -94,21 +96,11 @@ class Child:
         self._ask_at = now
         self._question = None
         try:
-            with self.log.open("ab") as out:
-                self._process = subprocess.Popen(
-                    self.program.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    cwd=self.program.folder,
-                    env=self.program.environment,
-                    start_new_session=True,  # a Ctrl-C or a closed terminal is none of its business
-                    **identity(self.program.account),
-                )
+            self._process = self._launch(self.program, self.log)
         except OSError as error:
             self._failed(now, f"could not be started: {error.strerror or error}")
             return
-        self._identity = identify(self._process.pid)
+        self._recognize()
         self._become("starting")
 
     def tick(self, now: float) -> None:
@@ -125,6 +117,8 @@ class Child:
 
     def _look(self, now: float) -> None:
         """Ask whether it is ready, or take the answer of the last question."""
+        if self.condition == "starting":
+            self._recognize()
         if self._question is None:
             if now >= self._ask_at:
                 self._question = self._submit(lambda: self._ask(self.program))
@@ -138,10 +132,8 @@ class Child:
             self.trouble = trouble
             ready = False
         self._ask_at = now + (ASK_WHILE_READY_S if ready else ASK_WHILE_STARTING_S)
-        if self.condition == "starting" and not self._is_program():
-            # Between fork and exec the command line is still ours: record the true one as soon as it is there.
-            self._identity = identify(self._process.pid) if self._process else None
         if ready:
+            self._recognize()
             self.was_ready = True
             self.failures_in_row = 0
             self.reason = ""
@@ -149,9 +141,11 @@ class Child:
         elif self.condition == "ready":
             self._become("unready")
 
-    def _is_program(self) -> bool:
-        """Say whether the recorded command line is the program's."""
-        return self._identity is not None and self._identity.command == self.program.command
+    def _recognize(self) -> None:
+        """Record the process's identity until it shows its final command line, which takes it an instant."""
+        known = self._identity is not None and self._identity.command == self.program.shown_as
+        if self._process is not None and self._process.pid and not known:
+            self._identity = identify(self._process.pid)
 
     def _ended(self, now: float, code: int) -> None:
         """Note the end of the process, wanted or not."""
@@ -162,8 +156,13 @@ class Child:
             self._become("stopped")
             return
         said = [line.strip() for line in logs.tail(self.log, 5) if line.strip()]
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        self._failed(now, f"{how}: {said[-1][:REASON_LENGTH]}" if said and code >= 0 else how)
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+        elif code == UNSEEN_END:
+            how = "ended unseen"
+        else:
+            how = f"ended with exit code {code}"
+        self._failed(now, f"{how}: {said[-1][:REASON_LENGTH]}" if said and 0 <= code < UNSEEN_END else how)
 
     def _failed(self, now: float, reason: str) -> None:
         """Plan the next start, later each time."""

@@ -55,6 +55,8 @@ can be given in the environment, or for good in <home>/stack.env, one NAME=value
   WALLET_REDIS_URL=redis://host:6379/0                 a Redis of your own (give it to all services)
   LEDGERLINK_POSTGRES_PORT, LEDGERLINK_REDIS_PORT      ports of the embedded servers
   LEDGERLINK_SERVER_USER                               account that PostgreSQL runs as when you are root
+  LEDGERLINK_NURSERY=off                               start each service by itself instead of by forking one that
+                                                       has the libraries loaded (slower, more memory)
 
 Exit codes: 0 done, 1 something on this machine is in the way (one sentence says what), 2 wrong usage.
 """
@@ -143,6 +145,9 @@ def status(desk: Desk, arguments: argparse.Namespace) -> int:
         desk.say(f"LedgerLink is down ({desk.home.path}). `ledgerlink up` starts it.")
     else:
         desk.console.print(report.status_table(found))
+        for line in found.processes:
+            if line.reason:
+                desk.say(f"{line.name} {escape(line.reason)}")
         desk.say(f"{report.MEASURES[found.memory_measure]}; home {desk.home.path}")
     return 0 if found.state == "up" else 3
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ledgerlink_stack import postgres, redis
 from ledgerlink_stack.child import clean_environment
-from ledgerlink_stack.plan import MARK, Plan, Program
+from ledgerlink_stack.plan import INHERITED, MARK, NURSERY, Plan, Program
 from ledgerlink_stack.ports import LOOPBACK
 from ledgerlink_stack.trouble import Trouble
 
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from ledgerlink_stack.accounts import Account
     from ledgerlink_stack.home import Home, Secrets
 
-GATEWAY_STAGE, SERVICE_STAGE, SERVER_STAGE = 0, 1, 9
+GATEWAY_STAGE, SERVICE_STAGE, NURSERY_STAGE, SERVER_STAGE = 0, 1, 2, 9
 POSTGRES_PORT, REDIS_PORT = "LEDGERLINK_POSTGRES_PORT", "LEDGERLINK_REDIS_PORT"
 DEFAULT_POSTGRES_PORT, DEFAULT_REDIS_PORT = 55432, 56379
+# A fork of a process that touched macOS's own frameworks may crash there; a direct start is merely slower.
+NURSERY_CHOICE = "LEDGERLINK_NURSERY"
 ADMIN_EMAIL = "admin@ledgerlink.example"
 HIGHEST_PORT = 65535
 
@@ -193,8 +195,13 @@ def build_plan(home: Home, known: Secrets, ports: Ports, given: Mapping[str, str
         programs.append(_postgres(known, ports, command=command, folder=str(place), account=account))
     if not own_redis:
         programs.append(_redis(home, known, ports))
+    base = base_environment(given)
+    nursery = given.get(NURSERY_CHOICE, "on" if sys.platform == "linux" else "off") != "off"
+    if nursery:
+        programs.append(_nursery(home, known, base))
     for service in SERVICES:
-        programs.extend(_service(service, home, known, ports, base_environment(given), settings[service.name]))
+        found = _service(service, home, known, ports, base, settings[service.name])
+        programs.extend(found if nursery else (replace(program, module="") for program in found))
     return Plan(
         stack_id=known.stack_id,
         programs=tuple(programs),
@@ -206,13 +213,8 @@ def build_plan(home: Home, known: Secrets, ports: Ports, given: Mapping[str, str
 
 
 def base_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the operator's environment without what belongs to one service, or would change how Python runs ours."""
-    prefixes = tuple(service.prefix for service in SERVICES)
-    kept = {
-        name: value
-        for name, value in given.items()
-        if not name.startswith((*prefixes, "LEDGERLINK_")) and name not in {"PYTHONOPTIMIZE", "PYTHONPATH"}
-    }
+    """Return what every process of ours inherits from the operator's shell; nothing that changes how Python runs it."""
+    kept = {name: value for name, value in given.items() if name in INHERITED}
     for name in ("NO_PROXY", "no_proxy"):  # a proxy of the company has no business between our own processes
         kept[name] = ",".join(part for part in (given.get(name, ""), LOOPBACK, "localhost") if part)
     kept["PYTHONUNBUFFERED"] = "1"
@@ -248,6 +250,20 @@ def _redis(home: Home, known: Secrets, ports: Ports) -> Program:
     )
 
 
+def _nursery(home: Home, known: Secrets, base: dict[str, str]) -> Program:
+    """Describe the process that bears the others."""
+    return Program(
+        name=NURSERY,
+        kind="nursery",
+        command=(sys.executable, "-m", "ledgerlink_stack.nursery"),
+        port=0,
+        environment={**base, MARK: f"{known.stack_id}/{NURSERY}"},
+        stop_stage=NURSERY_STAGE,
+        stop_signal=int(signal.SIGTERM),
+        folder=str(home.path),
+    )
+
+
 def _service(
     service: Service, home: Home, known: Secrets, ports: Ports, base: dict[str, str], settings: dict[str, str]
 ) -> list[Program]:
@@ -260,6 +276,7 @@ def _service(
             name=name,
             kind="http",
             command=(sys.executable, "-m", f"ledgerlink_{service.name}.{module}"),
+            module=f"ledgerlink_{service.name}.{module}",
             port=port,
             environment={**base, **settings, MARK: f"{known.stack_id}/{name}"},
             stop_stage=GATEWAY_STAGE if service.name == "gateway" else SERVICE_STAGE,

@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from ledgerlink_stack.accounts import Account
 from ledgerlink_stack.home import read_json, write_private
+from ledgerlink_stack.nursery import KNOWN_AS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = Literal["postgres", "redis", "http"]
+Kind = Literal["postgres", "redis", "nursery", "http"]
 
 # The variable by which every process that we start can be told from a stranger's: `<stack id>/<process name>`.
 MARK = "LEDGERLINK_PROCESS"
+NURSERY = "nursery"
+# What a process of ours gets from the shell that happened to start it. Everything else it has is chosen.
+INHERITED = frozenset(
+    {
+        "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "NO_PROXY", "PATH",
+        "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "http_proxy", "https_proxy", "no_proxy",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,8 @@ class Program:
     """One process: what to start, where it answers, and how it is asked whether it is ready.
 
     `kind` "http" means: ready when `GET http://127.0.0.1:<port>/readyz` answers 200. `stop_stage` orders the end:
-    lower stages are gone before higher ones are told.
+    lower stages are gone before higher ones are told. One with a `module` is born in the stack's nursery, which runs
+    that module; `command` is then only what a person would type to the same effect.
     """
 
     name: str
@@ -40,6 +50,16 @@ class Program:
     stop_signal: int
     folder: str
     account: Account | None = None
+    module: str = ""
+
+    @property
+    def shown_as(self) -> tuple[str, ...]:
+        """The command line by which its process is known to the system."""
+        return (KNOWN_AS, self.name) if self.module else self.command
+
+    def mark(self, stack_id: str) -> str:
+        """Return the mark in its environment; those born in a nursery have the nursery's."""
+        return f"{stack_id}/{NURSERY if self.module else self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +79,12 @@ class Plan:
     stop_grace_s: float = 22.0  # the services give requests in flight 20 s
 
     def fingerprint(self) -> str:
-        """Return a hash that changes when anything about any process does."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Return a hash that changes when anything about any process does, but for what every shell has its own of."""
+        content = asdict(self)
+        for program in content["programs"]:
+            environment = program["environment"]
+            program["environment"] = {name: environment[name] for name in environment if name not in INHERITED}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def program(self, name: str) -> Program | None:
         """Return the program `name`, or None."""

@@ -33,8 +33,16 @@ def identify(pid: int) -> Identity | None:
     """Return the identity of the process `pid` as it stands now, or None when it is gone."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        return Identity(pid, process.create_time(), tuple(process.cmdline()))
+        return Identity(pid, process.create_time(), command_of(process))
     return None
+
+
+def command_of(process: psutil.Process) -> tuple[str, ...]:
+    """Return the command line of `process`, without the empty room behind one that was written over."""
+    words = process.cmdline()
+    while words and not words[-1]:
+        words.pop()
+    return tuple(words)
 
 
 def recorded(identity: Identity | None) -> psutil.Process | None:
@@ -45,7 +53,7 @@ def recorded(identity: Identity | None) -> psutil.Process | None:
         process = psutil.Process(identity.pid)
         same_start = abs(process.create_time() - identity.started_at) < SAME_START_S
         alive = process.status() != psutil.STATUS_ZOMBIE
-        if same_start and alive and tuple(process.cmdline()) == identity.command:
+        if same_start and alive and command_of(process) == identity.command:
             return process
     return None
 
@@ -71,9 +79,9 @@ def _marked(process: psutil.Process, plan: Plan) -> str | None:
     with suppress(psutil.Error, OSError):
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        command = tuple(process.cmdline())
+        command = command_of(process)
         for program in plan.programs:
-            if command == program.command and process.environ().get(MARK) == f"{plan.stack_id}/{program.name}":
+            if command == program.shown_as and process.environ().get(MARK) == program.mark(plan.stack_id):
                 return program.name
     return None
 

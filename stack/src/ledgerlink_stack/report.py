@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ledgerlink_stack import checks, postgres, processes, redis
 from ledgerlink_stack.home import Home, read_json
-from ledgerlink_stack.plan import load_plan
+from ledgerlink_stack.plan import NURSERY, load_plan
 from ledgerlink_stack.screen import STYLES, duration, mebibytes
 from ledgerlink_stack.state import Condition, load_state
 from ledgerlink_stack.trouble import Trouble
@@ -74,13 +74,14 @@ def gather_status(home: Home, now: float) -> Status:
         lines.append(_line("supervisor", None, "ready", supervisor, memories[-1], now))
     for entry in state.processes if state else ():
         process = alive.get(entry.name)
-        memories.append(processes.memory_of(process) if process else None)
+        # What the nursery bore has lines of its own.
+        memories.append(processes.memory_of(process, alone=entry.name == NURSERY) if process else None)
         condition = (
             entry.condition if process is not None or entry.condition in {"waiting", "stopped"} else "restarting"
         )
         if supervisor is None and process is None:
             condition = "stopped"
-        line = _line(entry.name, entry.port, condition, process, memories[-1], now)
+        line = _line(entry.name, entry.port or None, condition, process, memories[-1], now)
         lines.append(replace(line, restarts=entry.restarts, reason=entry.reason))
     total = processes.add(memories)
     return Status(
@@ -133,7 +134,6 @@ def status_table(status: Status) -> Table:
     table.add_column("state", no_wrap=True)
     for heading in ("uptime", "restarts", "memory"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("last trouble", overflow="ellipsis", no_wrap=True)
     for line in status.processes:
         table.add_row(
             line.name,
@@ -143,10 +143,9 @@ def status_table(status: Status) -> Table:
             "-" if line.uptime_s is None else duration(line.uptime_s),
             str(line.restarts),
             "-" if line.memory_bytes is None else mebibytes(line.memory_bytes),
-            line.reason,
         )
     table.add_section()
-    table.add_row("total", "", "", status.state, "", "", mebibytes(status.memory_bytes), "", style="bold")
+    table.add_row("total", "", "", status.state, "", "", mebibytes(status.memory_bytes), style="bold")
     return table
 
 

@@ -7,6 +7,7 @@ waiting for its next start now. It holds the lock file as long as it lives, so t
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ledgerlink_stack import logs, postgres, probes, processes
+from ledgerlink_stack.births import Nursery, start_directly
 from ledgerlink_stack.child import Child
 from ledgerlink_stack.home import Home, file_trouble, supervisor_lock
 from ledgerlink_stack.plan import Plan, Program, load_plan
@@ -30,6 +32,8 @@ from ledgerlink_stack.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ledgerlink_stack.births import Handle
 
 TICK_S = 0.1
 LOCK_TIMEOUT_S = 3.0
@@ -64,6 +68,7 @@ class Supervisor:
             Child(
                 program,
                 home.log_of(program.name),
+                launch=self._launch,
                 ask=self._ready,
                 submit=self._pool.submit,
                 wall=wall,
@@ -74,6 +79,7 @@ class Supervisor:
             supervisor=processes.identify(os.getpid()), started_at=wall(), fingerprint=plan.fingerprint()
         )
         self._written: StackState | None = None
+        self._nursery: Nursery | None = None
         self._rotate_at = 0.0
 
     def run(self) -> None:
@@ -81,11 +87,12 @@ class Supervisor:
         try:
             self._publish()
             servers = [child for child in self._children if child.program.stop_stage == SERVER_STAGE]
-            self._start(servers)
+            first = [child for child in self._children if child.program.kind == "nursery"]
+            self._start([*first, *servers])
             if self._until_ready(servers):
                 if self._plan.databases:
                     postgres.create_databases(self._plan.postgres_dsn, self._plan.databases)
-                self._start([child for child in self._children if child not in servers])
+                self._start([child for child in self._children if child not in servers and child not in first])
                 while not self._stop.wait(TICK_S):
                     self._tick()
         except Trouble as trouble:
@@ -93,8 +100,21 @@ class Supervisor:
         finally:
             self._shut_down()
 
+    def _launch(self, program: Program, log: Path) -> Handle:
+        """Start a program as its kind wants it."""
+        if program.kind == "nursery":
+            self._nursery = Nursery(program, log)
+            return self._nursery
+        if not program.module:
+            return start_directly(program, log)
+        if self._nursery is None:
+            raise OSError(errno.ESRCH, "there is no nursery")
+        return self._nursery.bear(program, log)
+
     def _ready(self, program: Program) -> bool:
         """Ask one program."""
+        if program.kind == "nursery":
+            return self._nursery is not None and self._nursery.is_ready
         return probes.ready(self._plan, program)
 
     def _start(self, children: Sequence[Child]) -> None:
