@@ -1,0 +1,1 @@
+"""kill -9 of every process under load: nothing lost, nothing doubled, the books sum to zero."""
