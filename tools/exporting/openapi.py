@@ -70,7 +70,7 @@ def _sandbox(settings: ServiceSettings) -> FastAPI:
 
 def _wallet(settings: ServiceSettings) -> FastAPI:
     root = load("ledgerlink_wallet.app")
-    return root.build_app(root.build_runtime(settings))
+    return root.build_app(settings, SystemClock(), _verifier(settings))
 
 
 APPS: dict[str, Callable[[ServiceSettings], FastAPI]] = {

@@ -19,9 +19,10 @@ def pages() -> dict[str, str]:
     """One page: code, status, and which parts of the system answer it."""
     where: dict[tuple[str, str], set[str]] = defaultdict(set)
     for module, tree in source_files():
-        part = module.split(".")[0].removeprefix("ledgerlink_")
+        if module.endswith(".fake"):
+            continue  # a fake answers what its service answers
         for status, code in [*_literal(tree), *_enumerated(module, tree)]:
-            where[code, status].add(part)
+            where[code, status].add(_part(module))
     rows = [(f"`{code}`", status, ", ".join(sorted(where[code, status]))) for code, status in sorted(where)]
     text = page(
         "Problem codes",
@@ -30,6 +31,12 @@ def pages() -> dict[str, str]:
         table(("code", "status", "answered by"), rows),
     )
     return {f"{REFERENCE}/problems.md": text}
+
+
+def _part(module: str) -> str:
+    """The part of the system that a module belongs to; a contract belongs to its service."""
+    package, _, rest = module.partition(".")
+    return rest.split(".")[0] if package == "ledgerlink_contracts" and rest else package.removeprefix("ledgerlink_")
 
 
 def _literal(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -51,16 +58,18 @@ def _status(node: ast.expr) -> str:
 
 
 def _enumerated(name: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Status and code from a module-level mapping of an enum's members to kinds."""
+    """Status and code from a module's mappings: an enum's members to kinds, or HTTP statuses to codes."""
     mentions_kind = any(
         isinstance(node, ast.ImportFrom) and any(it.name == "Kind" for it in node.names) for node in tree.body
     )
     if not mentions_kind:
         return
     for mapping in _mappings(load(name)):
-        for code, kind in mapping.items():
-            if isinstance(code, enum.Enum) and isinstance(code.value, str) and isinstance(kind, Kind):
-                yield str(STATUS[kind]), code.value
+        for key, value in mapping.items():
+            if isinstance(key, enum.Enum) and isinstance(key.value, str) and isinstance(value, Kind):
+                yield str(STATUS[value]), key.value
+            elif isinstance(key, int) and isinstance(value, str) and value.islower():
+                yield str(key), value
 
 
 def _mappings(module: ModuleType) -> list[dict[Any, Any]]:

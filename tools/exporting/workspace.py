@@ -44,8 +44,8 @@ def constant(node: ast.AST | None) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON as it is committed: sorted keys, two spaces, one final newline."""
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """JSON as it is committed: sorted keys, a line per value, one final newline."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
