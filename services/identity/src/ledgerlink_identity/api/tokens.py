@@ -76,7 +76,7 @@ async def token(request: Request, rt: Rt, origin: RequestOrigin) -> Response:
         return _challenged(refusal)
 
 
-@router.post("/oauth/revoke", openapi_extra=body_of(RevocationRequest))
+@router.post("/oauth/revoke", response_class=Response, openapi_extra=body_of(RevocationRequest))
 async def revoke(request: Request, rt: Rt, origin: RequestOrigin) -> Response:
     """End the session of a refresh token (RFC 7009). A token that is not good is answered alike."""
     body = read(RevocationRequest, await fields_of(request))
