@@ -148,8 +148,11 @@ def _reason(error: BaseException) -> str:
         return f"no answer within {TOTAL_S:.0f} seconds"
     if isinstance(error, aiohttp.ClientSSLError):
         return "the TLS handshake failed"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "the URL cannot be called"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return "the connection was refused"
+        refused = isinstance(error.os_error, ConnectionRefusedError)
+        return "the connection was refused" if refused else "the connection could not be made"
     return "the connection broke"
 
 
