@@ -4,9 +4,8 @@ import ast
 import enum
 import inspect
 from collections import defaultdict
-from collections.abc import Iterator
-from types import ModuleType
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from exporting.workspace import REFERENCE, constant, load, page, source_files, table
 from ledgerlink_kit.errors import Kind
@@ -58,20 +57,30 @@ def _status(node: ast.expr) -> str:
 
 
 def _enumerated(name: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Status and code from a module's mappings: an enum's members to kinds, or HTTP statuses to codes."""
-    mentions_kind = any(
-        isinstance(node, ast.ImportFrom) and any(it.name == "Kind" for it in node.names) for node in tree.body
-    )
-    if not mentions_kind:
+    """Status and code from a module's tables: enum members to kinds, HTTP statuses to codes, members that are both."""
+    names = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    if not names & {"Kind", "Enum"}:
         return
-    for mapping in _mappings(load(name)):
-        for key, value in mapping.items():
-            if isinstance(key, enum.Enum) and isinstance(key.value, str) and isinstance(value, Kind):
-                yield str(STATUS[value]), key.value
-            elif isinstance(key, int) and isinstance(value, str) and value.islower():
-                yield str(key), value
+    for _, value in inspect.getmembers(load(name)):
+        if isinstance(value, Mapping):
+            yield from _from_mapping(cast("Mapping[Any, Any]", value))
+        elif isinstance(value, type) and issubclass(value, enum.Enum):
+            yield from _from_members(member.value for member in value)
 
 
-def _mappings(module: ModuleType) -> list[dict[Any, Any]]:
-    """The dictionaries that a module defines at its top."""
-    return [value for _, value in inspect.getmembers(module) if isinstance(value, dict)]
+def _from_mapping(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Pairs from ``{RefusalCode.X: Kind.Y}`` and ``{404: "unknown-path"}``."""
+    for key, value in mapping.items():
+        if isinstance(key, enum.Enum) and isinstance(key.value, str) and isinstance(value, Kind):
+            yield str(STATUS[value]), key.value
+        elif isinstance(key, int) and isinstance(value, str) and value.islower():
+            yield str(key), value
+
+
+def _from_members(values: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Pairs from enum members that are ``(code, status, …)``."""
+    for value in values:
+        if isinstance(value, tuple):
+            code, status, *_ = (*cast("tuple[Any, ...]", value), None, None)
+            if isinstance(code, str) and isinstance(status, int) and status in range(400, 600):
+                yield str(status), code
