@@ -12,6 +12,7 @@ from ledgerlink_kit.errors import Kind
 from ledgerlink_kit.problem import STATUS
 
 KIND_AND_CODE = 2
+ERROR_STATUSES = range(400, 600)
 
 
 def pages() -> dict[str, str]:
@@ -80,7 +81,8 @@ def _from_mapping(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
 def _from_members(values: Iterable[Any]) -> Iterator[tuple[str, str]]:
     """Pairs from enum members that are ``(code, status, …)``."""
     for value in values:
-        if isinstance(value, tuple):
-            code, status, *_ = (*cast("tuple[Any, ...]", value), None, None)
-            if isinstance(code, str) and isinstance(status, int) and status in range(400, 600):
+        match value:
+            case (str() as code, int() as status, *_) if status in ERROR_STATUSES:
                 yield str(status), code
+            case _:
+                pass
