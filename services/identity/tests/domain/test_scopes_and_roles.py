@@ -71,4 +71,4 @@ def test_the_last_admin_keeps_the_role() -> None:
     ],
 )
 def test_any_other_change_of_roles_passes(before: list[Role], after: list[Role], others: int) -> None:
-    require_an_admin_left(before, after, other_admins=others)
+    assert require_an_admin_left(before, after, other_admins=others) is None
