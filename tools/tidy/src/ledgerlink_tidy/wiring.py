@@ -39,7 +39,9 @@ def stray_depends(source: Source) -> Iterator[tuple[int, str]]:
 
 
 def resource_at_import(source: Source) -> Iterator[tuple[int, str]]:
-    """No engine, session, client or app comes to life when a module is imported."""
+    """No engine, session, client or app comes to life when a shipped module is imported."""
+    if not source.is_shipped:
+        return
     for node in _import_time(source.tree):
         if isinstance(node, ast.Call):
             name = dotted(node.func)
