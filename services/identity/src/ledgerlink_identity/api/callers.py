@@ -17,7 +17,8 @@ from ledgerlink_kit.errors import Kind, Refused
 _USER_AGENT_CHARS_MAX = 300
 
 
-def runtime_of(request: Request) -> Runtime:
+# Async though it awaits nothing: FastAPI would run a plain function in a thread, once per request.
+async def runtime_of(request: Request) -> Runtime:
     """Return the runtime that the app was made with."""
     return request.app.state.runtime
 
@@ -25,7 +26,8 @@ def runtime_of(request: Request) -> Runtime:
 Rt = Annotated[Runtime, Depends(runtime_of)]
 
 
-def origin_of(request: Request, rt: Rt) -> Origin:
+# Async though it awaits nothing: FastAPI would run a plain function in a thread, once per request.
+async def origin_of(request: Request, rt: Rt) -> Origin:
     """Return where the request came from.
 
     X-Forwarded-For is believed only as far as trusted proxies wrote it: read from the right, the

@@ -14,7 +14,8 @@ AnyCaller = Annotated[Caller, Depends(authenticated)]
 """Any caller with a token; the route says itself what they may see."""
 
 
-def runtime_of(request: Request) -> Runtime:
+# Async though it awaits nothing: FastAPI would run a plain function in a thread, once per request.
+async def runtime_of(request: Request) -> Runtime:
     """Give the app's runtime."""
     runtime: Runtime = request.app.state.runtime
     return runtime
