@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from ledgerlink_contracts.risk.models import EventFacts
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.testing import ManualClock

@@ -59,6 +59,7 @@ def _events() -> None:
         sa.CheckConstraint("amount_minor BETWEEN 1 AND 9007199254740991", name=op.f("ck_events_amount_minor")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
+    op.create_index("ix_events_recorded_at", "events", ["recorded_at"], unique=False, postgresql_using="brin")
     op.create_index(
         "ix_events_customer_destination_occurred_at", "events", ["customer", "destination", "occurred_at"], unique=False
     )

@@ -16,6 +16,7 @@ from ledgerlink_contracts.risk.models import CaseView, EventFacts, ResolveOrder
 from ledgerlink_kit.db import Tx, constraint_name, sqlstate
 from ledgerlink_kit.errors import Defect, Kind, Refused, Unavailable
 from ledgerlink_kit.idempotency import Once, Reply, json_reply, run_once
+from ledgerlink_kit.limits import STATEMENT_TIMEOUT_MS
 from ledgerlink_kit.outbox import record
 from ledgerlink_kit.telemetry import span
 from ledgerlink_risk import metrics
@@ -30,6 +31,8 @@ from ledgerlink_risk.store import cases, decisions, lists, policies
 from ledgerlink_risk.store.signals import VELOCITY, Gathered, Known, gather
 
 _CANCELED: Final = "57014"
+_ONE_PER_ID: Final = frozenset({"pk_events", "pk_decisions", "pk_cases", "uq_cases_decision_id"})
+"""Constraints that only another order with the same id can hit; PostgreSQL does not say which comes first."""
 
 
 class DecisionIdReused(Refused):
@@ -155,7 +158,7 @@ async def _decide_or_meet(
     try:
         return await runtime.db.retrying(body)
     except IntegrityError as error:
-        if constraint_name(error) != "pk_events":
+        if constraint_name(error) not in _ONE_PER_ID:
             raise
     return await runtime.db.retrying(body)
 
@@ -166,7 +169,8 @@ async def _decide(
     now = runtime.clock.now()
     moment = occurred_at(event, now)
     policy = await _current_policy(runtime, tx)
-    await decisions.lock_customer(tx, event.customer, runtime.velocity_timeout_ms)
+    patience_ms = runtime.velocity_timeout_ms if velocities else STATEMENT_TIMEOUT_MS
+    await decisions.lock_customer(tx, event.customer, patience_ms)
     gathered = await _gather(tx, policy, decision.uuid, event, moment, velocities=velocities, now=now)
     if gathered.policy_version != policy.version:
         assert gathered.policy_version is not None, "policies are never deleted"

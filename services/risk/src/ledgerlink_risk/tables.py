@@ -105,6 +105,9 @@ sa.Index(
 )
 sa.Index("ix_events_customer_destination_occurred_at", events.c.customer, events.c.destination, events.c.occurred_at)
 
+# Rows come in the order of their time, so that a few pages find the latest.
+sa.Index("ix_events_recorded_at", events.c.recorded_at, postgresql_using="brin")
+
 decisions: Final = sa.Table(
     "decisions",
     metadata,

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from ledgerlink_contracts.ids import CaseId, DecisionId
 from ledgerlink_contracts.risk.models import Resolution, ResolveOrder
 from ledgerlink_risk.domain.cases import Approver, ApproverNotAPerson, CaseAlreadyResolved, open_case, resolve

@@ -1,9 +1,10 @@
 """A rule that cannot be run is refused while it is compiled, in words, with its line, its column and a caret."""
 
 import pytest
+
 from ledgerlink_risk.domain.events import FACTS
 from ledgerlink_risk.domain.language import RuleDoesNotCompile, Vocabulary, compile_condition
-from ledgerlink_risk.domain.language.source import COST_MAX, DEPTH_MAX, ITEMS_MAX, SOURCE_CHARS_MAX
+from ledgerlink_risk.domain.language.source import COST_MAX, DEPTH_MAX, ITEMS_MAX, SOURCE_CHARS_MAX, TREE_DEPTH_MAX
 from ledgerlink_risk.domain.language.values import Money
 
 VOCABULARY = Vocabulary(FACTS, {"large": {"GBP": Money(10_000_00, "GBP")}})
@@ -38,6 +39,7 @@ REFUSED = [
     ("null == 1", "'null' is a reserved word", 1),
     ("(" * (DEPTH_MAX + 1), f"Nested deeper than {DEPTH_MAX} levels", DEPTH_MAX + 1),
     ("!" * (DEPTH_MAX + 1) + "true", f"Nested deeper than {DEPTH_MAX} levels", DEPTH_MAX + 1),
+    ("(" * 3 + "1" + (" + 1" * DEPTH_MAX + ")") * 3 + " == 1", f"Built of more than {TREE_DEPTH_MAX} layers", 141),
     ("1" + " + 1" * (DEPTH_MAX + 1), f"More than {DEPTH_MAX} operators in a row", 131),
     ("metadata" + ".a" * (DEPTH_MAX + 1), f"More than {DEPTH_MAX} members in a row", 73),
     ("[" + "1," * (ITEMS_MAX + 1) + "]", f"More than {ITEMS_MAX} items", 1003),

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from ledgerlink_kit.money import MAX_MINOR
 from ledgerlink_risk.domain.events import FACTS
 from ledgerlink_risk.domain.language import Frame, Vocabulary, compile_condition, compile_value
@@ -123,6 +124,12 @@ def test_causes_of_missing_values_are_united() -> None:
         ("metadata.exists(k, k == 'order')", True),
         ("metadata.order == '42' && size(metadata) == 1", True),
         ("currency in ['GBP', 'EUR']", True),
+        ("[1, 2, 3].exists(v, v == 3) && ![1, 2].exists(v, v == 3)", True),
+        ("[1, 2, 3].all(v, v > 0) && [[1], [2]].all(v, size(v) == 1)", True),
+        ("1 in (has(destination) ? [1, 2] : [1])", True),
+        ("{'a': 1, 'b': 2}.all(k, k != 'c')", True),
+        ("customer.matches('^usr_[a-z]+$') && !customer.matches('^acct_')", True),
+        ("(destination == 'a' ? true : false) || customer.lowerAscii() == 'usr_ann'", True),
         ("[1, 2] == [1, 2] && [1, 2] != [1, 3] && [] != [1]", True),
         ("occurred_at.getHours() == 12 && occurred_at.getMilliseconds() == 250", True),
         ("occurred_at - duration('30m15.25s') == timestamp('2026-03-01T12:00:00Z')", True),
@@ -157,6 +164,19 @@ def test_signals_are_named_by_what_they_ask() -> None:
         Listed("denied", "customer"),
         NewPayee(),
     }
+
+
+def test_signals_are_found_wherever_they_stand() -> None:
+    count = "velocity('count', 'customer', '1h')"
+    for source in (
+        f"[{count}, 2] == [1, 2]",
+        f"{{'a': {count}}}['a'] == 1",
+        f"!({count} == 1 ? true : false)",
+        f"[1].all(v, v == {count})",
+        f"true && ({count} == 1 || false)",
+    ):
+        condition = compile_condition(source, VOCABULARY)
+        assert {str(signal) for signal in condition.signals} == {"velocity(count,customer,1h)"}
 
 
 def judge(source: str, **facts: Any) -> tuple[Any, list[tuple[str, str | None, str | None, tuple[str, ...]]]]:

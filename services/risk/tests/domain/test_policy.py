@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from ledgerlink_contracts.ids import DecisionId
 from ledgerlink_contracts.risk.models import DecisionView, EventFacts, EventKind
 from ledgerlink_risk.domain.events import OccurredOutOfRange, differences, occurred_at
@@ -56,7 +57,9 @@ def event(**changes: Any) -> EventFacts:
     return EventFacts.model_validate({**usual, **changes})
 
 
-def judged(policy: PolicyDraft, *, degraded: tuple[str, ...] = (), signals: dict[str, Any] | None = None) -> DecisionView:
+def judged(
+    policy: PolicyDraft, *, degraded: tuple[str, ...] = (), signals: dict[str, Any] | None = None
+) -> DecisionView:
     inputs = Inputs(DECISION, NOW, 1, event(), NOW, signals or {}, degraded)
     return decide(compile_policy(1, policy), inputs)
 
@@ -134,7 +137,8 @@ def test_a_closed_policy_sends_what_it_could_not_weigh_to_a_person() -> None:
 
 
 def test_a_decision_is_made_again_byte_for_byte_from_its_written_inputs() -> None:
-    policy = compile_policy(7, draft(SCORES, SCORES_TOO, rule("sums", "velocity('sum', 'customer', '24h') > amount", Effect.SCORE, 5)))
+    sums = rule("sums", "velocity('sum', 'customer', '24h') > amount", Effect.SCORE, 5)
+    policy = compile_policy(7, draft(SCORES, SCORES_TOO, sums))
     signals = {"velocity(sum,customer,24h)": Money(99_00, "GBP"), "unused": True}
     inputs = Inputs(DECISION, NOW, 7, event(occurred_at=NOW, destination="acct_1"), NOW, signals, ("velocity",))
     read = Inputs.from_json(inputs.to_json())
@@ -165,7 +169,9 @@ def test_a_policy_has_a_bounded_number_of_rules() -> None:
     assert len(compile_policy(1, draft(*many[:-1])).rules) == RULES_MAX
 
 
-@pytest.mark.parametrize("changes", [{"points": 101}, {"points": -1}, {"version": 0}, {"kinds": frozenset[EventKind]()}])
+@pytest.mark.parametrize(
+    "changes", [{"points": 101}, {"points": -1}, {"version": 0}, {"kinds": frozenset[EventKind]()}]
+)
 def test_a_rule_outside_its_bounds_cannot_be_made(changes: dict[str, Any]) -> None:
     with pytest.raises(AssertionError):
         rule("wrong", "true", Effect.SCORE, **changes)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from ledgerlink_contracts.ids import DecisionId
 from ledgerlink_contracts.risk.models import DecisionView, EventFacts
 from ledgerlink_kit.money import CURRENCIES
@@ -17,7 +18,9 @@ NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 POLICY = compile_policy(1, STOCK)
 
 
-def stock(*, listed: str = "", busy: bool = False, declined: int = 0, new_payee: bool = False, **changes: Any) -> DecisionView:
+def stock(
+    *, listed: str = "", busy: bool = False, declined: int = 0, new_payee: bool = False, **changes: Any
+) -> DecisionView:
     usual = {
         "kind": "payment",
         "amount_minor": 12_00,
@@ -91,9 +94,8 @@ def test_every_limit_is_known_in_every_currency_of_its_table_and_in_order() -> N
         assert currency in CURRENCIES
         assert 0 < LIMITS["payment_large"][currency] < LIMITS["payment_review"][currency] < ceiling
     assert LIMITS["payment_review"]["KWD"] == 20_000_000  # 20,000 dinar of 1,000 fils
-    assert set(CURRENCIES) - set(LIMITS["payment_review"]) <= set(
-        "BOV CHE CHW CLF COU MXV USN UYI UYW VED".split()
-    )
+    funds_and_metals = {"BOV", "CHE", "CHW", "CLF", "COU", "MXV", "USN", "UYI", "UYW", "VED"}
+    assert set(CURRENCIES) - set(LIMITS["payment_review"]) <= funds_and_metals
 
 
 def test_every_stock_rule_explains_itself() -> None:

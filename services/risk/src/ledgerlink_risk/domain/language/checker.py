@@ -92,7 +92,7 @@ class _Checker:
             case syntax.ListOf():
                 items = tuple(self.expression(item) for item in node.items)
                 return ir.MakeList(items, list_of(self._common(items)), node.span)
-            case syntax.MapOf():
+            case _:
                 return self._map(node)
 
     # -- names and members -----------------------------------------------------------------------------------------

@@ -29,19 +29,14 @@ def cost(node: ir.Expression) -> int:
             return 1 + sum(map(cost, node.items))
         case ir.MakeMap():
             return 1 + sum(map(cost, node.values))
-        case ir.Quantify():
+        case _:
             return 1 + cost(node.range) + node.bound * (1 + cost(node.body))
 
 
 def signals_of(node: ir.Expression) -> frozenset[ir.Signal]:
     """Give every signal that a rule may read."""
-    match node:
-        case ir.SignalOf():
-            return frozenset({node.signal})
-        case ir.Constant() | ir.Fact() | ir.Local():
-            return frozenset()
-        case _:
-            return frozenset[ir.Signal]().union(*(signals_of(child) for child in children(node)))
+    own = frozenset({node.signal}) if isinstance(node, ir.SignalOf) else frozenset[ir.Signal]()
+    return own.union(*(signals_of(child) for child in children(node)))
 
 
 def children(node: ir.Expression) -> tuple[ir.Expression, ...]:
@@ -61,5 +56,5 @@ def children(node: ir.Expression) -> tuple[ir.Expression, ...]:
             return node.values
         case ir.Quantify():
             return (node.range, node.body)
-        case ir.Constant() | ir.Fact() | ir.SignalOf() | ir.Local():
+        case _:
             return ()

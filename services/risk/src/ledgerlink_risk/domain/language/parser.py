@@ -7,7 +7,7 @@ From loosest to tightest: `?:`, `||`, `&&`, relations and `in`, `+ -`, `* / %`, 
 from collections.abc import Callable
 from typing import Final
 
-from ledgerlink_risk.domain.language.source import DEPTH_MAX, ITEMS_MAX, RuleDoesNotCompile, Span
+from ledgerlink_risk.domain.language.source import DEPTH_MAX, ITEMS_MAX, TREE_DEPTH_MAX, RuleDoesNotCompile, Span
 from ledgerlink_risk.domain.language.syntax import (
     Call,
     Conditional,
@@ -19,6 +19,7 @@ from ledgerlink_risk.domain.language.syntax import (
     Node,
     Operation,
     Select,
+    parts,
 )
 from ledgerlink_risk.domain.language.tokens import INT_MAX, INT_MIN, RESERVED, Token, TokenKind, tokenize
 
@@ -31,7 +32,18 @@ def parse(source: str) -> Node:
     parser = _Parser(source)
     node = parser.expression()
     parser.expect_end()
+    _check_depth(node, source)
     return node
+
+
+def _check_depth(tree: Node, source: str) -> None:
+    """Bound the tree's depth, by a loop: everything after the parser walks it by recursion."""
+    waiting = [(tree, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > TREE_DEPTH_MAX:
+            raise RuleDoesNotCompile(f"Built of more than {TREE_DEPTH_MAX} layers", source, node.span)
+        waiting.extend((part, depth + 1) for part in parts(node))
 
 
 class _Parser:
@@ -88,8 +100,6 @@ class _Parser:
         left = operand()
         count = 0
         while (token := self._token).text in signs or (signs is _RELATIONS and token.text == "in"):
-            if token.kind not in {TokenKind.SIGN, TokenKind.NAME}:
-                break
             count += 1
             if count > DEPTH_MAX:
                 raise self._refuse(f"More than {DEPTH_MAX} operators in a row")

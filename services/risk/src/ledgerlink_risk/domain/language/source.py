@@ -11,6 +11,9 @@ SOURCE_CHARS_MAX: Final = 4096
 DEPTH_MAX: Final = 32
 """Deepest nesting of parentheses, calls and operands that the parser follows."""
 
+TREE_DEPTH_MAX: Final = 64
+"""Most layers of a rule's tree, long chains of operators included."""
+
 ITEMS_MAX: Final = 500
 """Most items of one list or map literal, and most operands of one chain of `&&` or `||`."""
 

@@ -87,3 +87,24 @@ class MapOf:
 
 
 Node: TypeAlias = Literal | Name | Select | Index | Call | Operation | Conditional | ListOf | MapOf
+
+
+def parts(node: Node) -> tuple[Node, ...]:
+    """Give the parts of a node, in their order."""
+    match node:
+        case Literal() | Name():
+            return ()
+        case Select():
+            return (node.operand,)
+        case Index():
+            return (node.operand, node.key)
+        case Call():
+            return node.arguments if node.target is None else (node.target, *node.arguments)
+        case Operation():
+            return node.operands
+        case Conditional():
+            return (node.condition, node.then, node.otherwise)
+        case ListOf():
+            return node.items
+        case _:
+            return tuple(part for entry in node.entries for part in entry)
