@@ -59,6 +59,11 @@ e2e: bootstrap ## run the Postman collections against the stack (starts it when 
 crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
 
+##@ Measure it
+.PHONY: bench-gateway
+bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI route
+	@$(PYTHON_RUN) bench/gateway/run.py $(ARGS)
+
 ##@ Keep it
 .PHONY: fix export lock clean
 fix: bootstrap ## format, and mend what ruff can mend
