@@ -150,7 +150,11 @@ def main() -> None:
     """Import what is shared, then serve; in a child, become what was ordered."""
     gc.disable()
     for name in sys.argv[1:] or SHARED:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except (ImportError, SyntaxError) as error:
+            # Whoever needs it will say so, under its own name and with the whole story.
+            print(f"{name} could not be loaded beforehand: {error}", file=sys.stderr, flush=True)
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every shared page
     tell(ready=True)
