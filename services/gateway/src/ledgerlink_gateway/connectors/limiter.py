@@ -84,9 +84,8 @@ class Limiter:
         if not charges:
             return PASSED
         arguments: list[bytes] = []
-        for charge in charges:
-            policy = charge.policy
-            arguments += (b"%d" % policy.interval_us, b"%d" % policy.window_us, b"%d" % charge.cost)
+        for policy, _, cost in charges:
+            arguments += (b"%d" % policy.interval_us, b"%d" % policy.window_us, b"%d" % cost)
         try:
             out = await self._pipe.run([self._prefix + charge.key.encode() for charge in charges], arguments)
         except (RedisLost, RedisReplyError):

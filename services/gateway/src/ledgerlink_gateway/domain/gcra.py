@@ -7,9 +7,9 @@ Source: ITU-T I.371, "virtual scheduling". All times are whole microseconds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 MICROS: Final = 1_000_000
 
@@ -32,34 +32,35 @@ class WhenLost(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """``quota`` units per ``window_s`` seconds, counted ``per`` whom; ``when_lost`` holds while Redis is away."""
+    """``quota`` units per ``window_s`` seconds, counted ``per`` whom; ``when_lost`` holds while Redis is away.
+
+    Derived once, since every request needs them: ``interval_us``, in which one unit comes back; ``window_us``, in which
+    a spent quota is whole again (whole intervals, so that nothing is lost to rounding); ``item``, as it is announced.
+    """
 
     name: str
     per: Per
     quota: int
     window_s: int
     when_lost: WhenLost = WhenLost.LOCAL
+    interval_us: int = field(init=False, repr=False)
+    window_us: int = field(init=False, repr=False)
+    item: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a policy without a whole interval of at least a microsecond. Raises ValueError."""
         if self.quota < 1 or self.window_s < 1 or self.quota > self.window_s * MICROS:
             message = f"policy {self.name}: the quota must be 1 to {MICROS} a second over at least a second"
             raise ValueError(message)
+        interval_us = self.window_s * MICROS // self.quota
+        object.__setattr__(self, "interval_us", interval_us)
+        object.__setattr__(self, "window_us", interval_us * self.quota)
+        object.__setattr__(self, "item", f'"{self.name}";q={self.quota};w={self.window_s}')
 
     @property
     def needs_caller(self) -> bool:
         """Whether the policy counts by caller, so that only a route with a token can have it."""
         return self.per is Per.CALLER
-
-    @property
-    def interval_us(self) -> int:
-        """Microseconds in which one unit of quota comes back."""
-        return self.window_s * MICROS // self.quota
-
-    @property
-    def window_us(self) -> int:
-        """Microseconds in which a spent quota is whole again: the interval, rounded to whole microseconds, times it."""
-        return self.interval_us * self.quota
 
     def scaled(self, factor: float) -> "Policy":
         """Give the policy with its quota multiplied, at least 1 and at most one unit a microsecond."""
@@ -67,8 +68,7 @@ class Policy:
         return Policy(name=self.name, per=self.per, quota=quota, window_s=self.window_s, when_lost=self.when_lost)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What one policy is asked for on one key."""
 
     policy: Policy
@@ -76,8 +76,7 @@ class Charge:
     cost: int
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where one key stands after a decision: units left, microseconds until whole again, and until it would pass."""
 
     policy: Policy

@@ -6,9 +6,8 @@ sections 3.2 and 6 (Host, framing), W3C Trace Context level 1.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledgerlink_gateway.domain.refusals import EdgeRefusal, Reason
 
@@ -76,6 +75,7 @@ _ANSWER_OWN: Final = frozenset(
 )
 _ANSWER_NEVER_PASSED: Final = _HOP_BY_HOP | _ANSWER_OWN
 
+_NOT_PRINTABLE: Final = re.compile(rb"[^\x21-\x7e]")
 _HOST: Final = re.compile(rb"^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9._-])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$")
 _REQUEST_ID: Final = re.compile(rb"^[A-Za-z0-9._:-]{1,128}$")
 _TRACEPARENT: Final = re.compile(rb"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
@@ -86,10 +86,12 @@ _AMBIGUOUS_PATH: Final = re.compile(
 _ONCE: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type", b"idempotency-key"}
 )
+# What most requests hold: found here, a name needs no further look.
+_PLAIN: Final = frozenset({b"accept", b"accept-encoding", b"accept-language", b"user-agent", b"authorization"})
+_NOTED: Final = frozenset({b"content-encoding", b"origin"})
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What the edge needs of a request's headers, found in one pass; ``passed`` go to the upstream as they are.
 
     ``length`` is the stated body length; None with ``is_chunked`` False means that there is no body.
@@ -130,8 +132,12 @@ def read_request(headers: RawHeaders, http_version: str) -> Seen:
             if name in once:
                 raise _twice(name)
             once[name] = value
-        if name not in _NEVER_PASSED and b"_" not in name and not name.startswith(_IDENTITY_PREFIXES):
+        if name in _PLAIN or (
+            name not in _NEVER_PASSED and b"_" not in name and not name.startswith(_IDENTITY_PREFIXES)
+        ):
             passed.append(pair)
+            if name in _NOTED:
+                once.setdefault(name, value)
         elif name == b"x-forwarded-for":
             forwarded.append(value)
         elif name not in once:
@@ -149,11 +155,11 @@ def read_request(headers: RawHeaders, http_version: str) -> Seen:
         length=length,
         is_chunked=is_chunked,
         content_type=once.get(b"content-type", b""),
-        content_encoding=next((value for name, value in passed if name == b"content-encoding"), b""),
+        content_encoding=once.get(b"content-encoding", b""),
         request_id=once.get(b"x-request-id"),
         traceparent=once.get(b"traceparent"),
         forwarded_for=b",".join(forwarded),
-        origin=next((value for name, value in passed if name == b"origin"), None),
+        origin=once.get(b"origin"),
         has_idempotency_key=b"idempotency-key" in once,
     )
 
@@ -170,7 +176,7 @@ def check_path(raw_path: bytes, query: bytes) -> str:
         )
     if _AMBIGUOUS_PATH.search(raw_path) is not None or not raw_path.startswith(b"/"):
         raise EdgeRefusal(Reason.PATH_INVALID, "Dot segments, empty segments and encoded separators are not accepted.")
-    if any(byte <= 0x20 or byte >= 0x7F for byte in query):
+    if query and _NOT_PRINTABLE.search(query) is not None:
         raise EdgeRefusal(Reason.PATH_INVALID, "A query holds printable ASCII only; encode the rest.")
     return raw_path.decode("ascii")
 

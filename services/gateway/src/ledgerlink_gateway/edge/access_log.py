@@ -56,7 +56,7 @@ class AccessLog:
             return
         fields["event"] = "request"
         fields["level"] = "warning" if visit.status >= _FIRST_DEFECT else "info"
-        fields["timestamp"] = datetime.now(UTC).isoformat()
+        fields["timestamp"] = datetime.now(UTC)
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
         self._lines.append(orjson.dumps(fields))

@@ -76,9 +76,9 @@ def limit_headers(verdict: Verdict) -> Headers:
     standings = verdict.standings
     if not standings:
         return ()
-    policies = ", ".join([f'"{each.policy.name}";q={each.policy.quota};w={each.policy.window_s}' for each in standings])
+    policies = ", ".join([each.policy.item for each in standings])
     state = ", ".join(
-        [f'"{each.policy.name}";r={max(0, each.remaining)};t={ceil(each.reset_us / MICROS)}' for each in standings]
+        [f'"{policy.name}";r={max(0, left)};t={-(-reset_us // MICROS)}' for policy, left, reset_us, _ in standings]
     )
     return ((b"ratelimit-policy", policies.encode()), (b"ratelimit", state.encode()))
 
