@@ -1,9 +1,13 @@
 """Proves the law of webhooks: signatures as the official library has them, retries over three days, secrets, health."""
 
+import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -24,6 +28,7 @@ from ledgerlink_payments.domain.webhooks import (
     check_events,
     judge,
     next_wait,
+    public_key,
     read_retry_after,
     secret_from,
     sign,
@@ -131,6 +136,27 @@ def test_a_secret_shows_neither_in_the_wire_form_nor_in_the_log() -> None:
     assert "secret" not in endpoint().wire()
     assert endpoint().wire(reveal=True)["secret"] == OLD
     assert OLD not in repr(endpoint())
+
+
+def test_whoever_has_the_public_key_can_check_a_message_and_nobody_can_change_it() -> None:
+    seed, body = b"k" * 32, b'{"a":1}'
+    now = datetime.now(UTC)
+    headers = signed_headers([OLD], "evt_1", now, body, seed)
+    v1, v1a = headers["webhook-signature"].split()
+    assert (v1[:3], v1a[:4]) == ("v1,", "v1a,")
+    key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key(seed).removeprefix("whpk_")))
+    signed = f"evt_1.{headers['webhook-timestamp']}.".encode() + body
+    key.verify(base64.b64decode(v1a[4:]), signed)
+    with pytest.raises(InvalidSignature):
+        key.verify(base64.b64decode(v1a[4:]), signed + b" ")
+    assert Webhook(OLD).verify(body, headers) == {"a": 1}, "a receiver that knows only v1 is content"
+
+
+def test_the_key_of_an_endpoint_outlives_its_secret_and_only_its_public_half_is_shown() -> None:
+    keyed = replace(endpoint(), seed=b"k" * 32)
+    assert keyed.rotated(NEW, NOW, timedelta()).wire(reveal=True)["public_key"] == public_key(b"k" * 32)
+    assert endpoint().wire()["public_key"] is None
+    assert "kkkk" not in repr(keyed)
 
 
 def test_the_schedule_lasts_about_three_days() -> None:

@@ -144,7 +144,7 @@ class Couriers:
     async def _deliver(self, endpoint: Endpoint, parcel: Parcel, token: UUID) -> None:
         now = self._clock.now()
         body = orjson.dumps(objects.event(str(parcel.event), parcel.type, parcel.object, parcel.created_at))
-        headers = webhooks.signed_headers(endpoint.secrets(now), str(parcel.event), now, body)
+        headers = webhooks.signed_headers(endpoint.secrets(now), str(parcel.event), now, body, endpoint.seed)
         attempt = await self._sender.send(endpoint.url, headers, body)
         await note(self._db, self._clock, endpoint, parcel, attempt, token)
 

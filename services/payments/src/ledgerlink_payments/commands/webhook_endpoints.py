@@ -62,6 +62,7 @@ async def create(
         secret=_fresh_secret(),
         created_at=rt.clock.now(),
         description=new.description or None,
+        seed=secrets.token_bytes(webhooks.SEED_BYTES),
     ).labeled(new.metadata)
 
     async def work(tx: Tx) -> Endpoint:

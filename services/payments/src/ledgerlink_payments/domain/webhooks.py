@@ -1,7 +1,8 @@
 """Webhooks by Standard Webhooks (https://www.standardwebhooks.com): signatures, who hears what, when to try again.
 
-A signature covers ``<id>.<seconds>.<body>``; ``v1`` is HMAC-SHA256 under the endpoint's secret, in base64. While a
-secret is being replaced, both the new and the old one sign, and a receiver accepts whichever it knows.
+A signature covers ``<id>.<seconds>.<body>``, in base64. ``v1`` is HMAC-SHA256 under the endpoint's secret; while it is
+being replaced, both the new and the old one sign, and a receiver accepts whichever it knows. ``v1a`` is Ed25519
+(RFC 8032) under a key that never leaves us: whoever has its public half can check a message and forge none.
 """
 
 import base64
@@ -15,6 +16,8 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from ledgerlink_contracts.ids import WebhookEndpointId
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.limits import METADATA_KEYS_MAX
@@ -24,6 +27,8 @@ from ledgerlink_payments.domain.objects import API_VERSION
 WIRE_PREFIX: Final = "whsec_"
 """How secrets begin on the wire."""
 SECRET_BYTES: Final = 32
+PUBLIC_PREFIX: Final = "whpk_"
+SEED_BYTES: Final = 32
 TOLERANCE: Final = timedelta(minutes=5)
 """How far a signed moment may lie from ours, so that an old message cannot be played again."""
 ALL_EVENTS: Final = "*"
@@ -68,12 +73,32 @@ def sign(secrets: Sequence[str], message_id: str, at: datetime, body: bytes) -> 
     return " ".join(f"v1,{base64.b64encode(signature).decode()}" for signature in signatures)
 
 
-def signed_headers(secrets: Sequence[str], message_id: str, at: datetime, body: bytes) -> dict[str, str]:
+def sign_with_key(seed: bytes, message_id: str, at: datetime, body: bytes) -> str:
+    """Give the ``v1a`` signature under the Ed25519 key of ``seed``."""
+    content = f"{message_id}.{int(at.timestamp())}.".encode() + body
+    signature = Ed25519PrivateKey.from_private_bytes(seed).sign(content)
+    return f"v1a,{base64.b64encode(signature).decode()}"
+
+
+def public_key(seed: bytes) -> str:
+    """Write the public half of the Ed25519 key of ``seed`` as Standard Webhooks has it."""
+    return (
+        PUBLIC_PREFIX
+        + base64.b64encode(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()).decode()
+    )
+
+
+def signed_headers(
+    secrets: Sequence[str], message_id: str, at: datetime, body: bytes, seed: bytes | None = None
+) -> dict[str, str]:
     """Give the three headers of a signed message."""
+    signatures = sign(secrets, message_id, at, body)
+    if seed is not None:
+        signatures += " " + sign_with_key(seed, message_id, at, body)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": sign(secrets, message_id, at, body),
+        "webhook-signature": signatures,
     }
 
 
@@ -155,7 +180,8 @@ class Endpoint:
     """Where an owner wants to be told of events, and of which.
 
     ``old_secret`` signs beside ``secret`` until ``old_secret_until``. ``disabled_reason`` is ``asked``, ``gone`` (it
-    answered 410) or ``failing`` (for longer than `DISABLE_AFTER`).
+    answered 410) or ``failing`` (for longer than `DISABLE_AFTER`). ``seed`` makes the Ed25519 key of ``v1a``; it stays
+    when the secret is replaced, since nobody but us ever had it.
     """
 
     id: WebhookEndpointId
@@ -170,6 +196,7 @@ class Endpoint:
     disabled_reason: str | None = None
     old_secret: str | None = field(default=None, repr=False)
     old_secret_until: datetime | None = None
+    seed: bytes | None = field(default=None, repr=False)
     health: Health = field(default_factory=Health)
 
     def secrets(self, now: datetime) -> tuple[str, ...]:
@@ -226,6 +253,7 @@ class Endpoint:
             "enabled_events": list(self.enabled_events),
             "livemode": False,
             "metadata": dict(self.metadata),
+            "public_key": None if self.seed is None else public_key(self.seed),
             "status": self.status.value,
             "url": self.url,
         }

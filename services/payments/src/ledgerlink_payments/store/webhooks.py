@@ -36,6 +36,7 @@ def endpoint_from(row: sa.Row[Any]) -> Endpoint:
         disabled_reason=row.disabled_reason,
         old_secret=row.old_secret,
         old_secret_until=row.old_secret_until,
+        seed=row.seed,
         health=Health(Lane(row.lane), row.failing_since),
     )
 
@@ -53,6 +54,7 @@ def _values(endpoint: Endpoint) -> dict[str, Any]:
         "secret": endpoint.secret,
         "old_secret": endpoint.old_secret,
         "old_secret_until": endpoint.old_secret_until,
+        "seed": endpoint.seed,
         "lane": endpoint.health.lane.value,
         "failing_since": endpoint.health.failing_since,
         "created_at": endpoint.created_at,
