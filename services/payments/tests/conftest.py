@@ -1,14 +1,18 @@
 """Fixtures of payments' tests: a house with a ledger, risk and a provider in memory, and a database of its own."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import orjson
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from fastapi import FastAPI
+from pydantic import SecretStr
 
 from ledgerlink_contracts.ids import IntentId, MerchantId, UserId, WalletId
 from ledgerlink_contracts.risk.fake import FakeRisk
@@ -16,15 +20,16 @@ from ledgerlink_contracts.wallet.fake import FakeWallet
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.idempotency import Once, Reply, json_reply, once_for
 from ledgerlink_kit.invariants import run_invariants
-from ledgerlink_kit.testing import Faults, ManualClock
+from ledgerlink_kit.testing import Faults, ManualClock, TokenMint
 from ledgerlink_payments import tables
 from ledgerlink_payments.api.dialect import refusal_reply
+from ledgerlink_payments.app import make_app
 from ledgerlink_payments.commands import intents, merchants, news, payouts, refunds, sweep
 from ledgerlink_payments.connectors.fake import FakeConnector
 from ledgerlink_payments.domain import objects
 from ledgerlink_payments.domain.actors import Actor
 from ledgerlink_payments.domain.intents import CancellationReason, CaptureMethod
-from ledgerlink_payments.runtime import Runtime
+from ledgerlink_payments.runtime import Open, Runtime, Settings
 from ledgerlink_payments.worker import INVARIANTS
 
 
@@ -43,17 +48,22 @@ class Breakable:
         self._faults.reach(point)
 
     def __getattr__(self, name: str) -> Any:
-        inner = getattr(self._target, name)
-        if not callable(inner) or name in {"verify_webhook", "parse_event"}:
+        inner: Any = getattr(self._target, name)
+        if not inspect.iscoroutinefunction(inner):
             return inner
 
         async def call(*arguments: Any) -> Any:
             self._reach(f"before {name}")
-            answer = await inner(*arguments)
+            answer: Any = await inner(*arguments)
             self._reach(f"after {name}")
             return answer
 
         return call
+
+
+def breakable(target: Any, faults: Faults, let_pass: list[str]) -> Any:
+    """Put `Breakable` before ``target``; for the type checker it is what it stands before."""
+    return Breakable(target, faults, let_pass)
 
 
 def show(thing: Any) -> Reply:
@@ -223,9 +233,9 @@ async def house(make_database: Callable[[str], Awaitable[Database]], clock: Manu
     rt = Runtime(
         db=await make_database("ledgerlink_payments"),
         clock=clock,
-        wallet=Breakable(wallet, faults, let_pass),
-        risk=Breakable(risk, faults, let_pass),
-        connectors={"fake": Breakable(provider, faults, let_pass)},
+        wallet=breakable(wallet, faults, let_pass),
+        risk=breakable(risk, faults, let_pass),
+        connectors={"fake": breakable(provider, faults, let_pass)},
         default_connector="fake",
     )
     payer = Actor(str(UserId.new(clock.now())))
@@ -236,3 +246,33 @@ async def house(make_database: Callable[[str], Awaitable[Database]], clock: Manu
     once = once_for(shop.subject, "account", "first", {})
     merchant = read(await merchants.create(rt, once, shop, new, show, refusal_reply))["id"]
     return House(rt, clock, wallet, risk, provider, faults, payer, shop, merchant, purse, let_pass)
+
+
+@dataclass
+class Door:
+    """The API of a house: who may knock, and clients that do."""
+
+    house: House
+    app: FastAPI
+    mint: TokenMint
+
+    def token(self, actor: Actor | str, *scopes: str) -> str:
+        subject = actor if isinstance(actor, str) else actor.subject
+        return self.mint.token(subject, scopes or CUSTOMER)
+
+    def client(self, token: str | None = None, **headers: str) -> httpx.AsyncClient:
+        sent = {"Authorization": f"Bearer {token}", **headers} if token else headers
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://payments", headers=sent)
+
+
+CUSTOMER = ("payments:read", "payments:write")
+MERCHANT = (*CUSTOMER, "payments:refund", "payments:payout")
+OPERATOR = (*MERCHANT, "payments:exchange", "ledger:read", "ledger:write")
+
+
+@pytest.fixture
+def door(house: House, mint: TokenMint) -> Door:
+    chosen: dict[str, Any] = {"environment": "test", "database_url": SecretStr("postgresql://not-used")}
+    settings = Settings(**chosen)
+    return Door(house, make_app(settings, Open(house.rt, ()), mint.verifier()), mint)

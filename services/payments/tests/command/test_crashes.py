@@ -1,4 +1,4 @@
-"""Proves that a process may die between any two phases: the worker finds the row, and the end is the same, done once."""
+"""Proves that a process may die between any two phases: the worker finds the row, and the end is the same."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Proves that a provider's webhooks, in any order and any number, at any moment, end in the same state and the same books."""
+"""Proves that a provider's webhooks, in any order, number and moment, end in the same state and books."""
 
 import asyncio
 import random

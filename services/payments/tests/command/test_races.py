@@ -1,7 +1,10 @@
-"""Proves that what happens at once happens as if one after the other: one key, one charge; no refund beyond the payment."""
+"""Proves that what happens at once happens as if one after the other: one key, one charge; no refund too much."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
+
+import pytest
 
 from ledgerlink_kit.errors import Refused
 from ledgerlink_payments import tables
@@ -22,10 +25,9 @@ async def test_fifty_requests_with_one_key_make_one_intent_and_one_charge(house:
 
 async def test_a_key_reused_for_another_payment_is_refused_and_told_what_differs(house: Any) -> None:
     await house.pay(1000, key="same")
-    try:
+    with pytest.raises(Refused, match="another request") as caught:
         await house.pay(1001, key="same")
-    except Refused as refusal:
-        assert (refusal.code, refusal.members["differs"]) == ("idempotency-key-reused", ["amount_minor"])
+    assert (caught.value.code, caught.value.members["differs"]) == ("idempotency-key-reused", ["amount_minor"])
     assert await house.owed() == 1000
 
 
@@ -42,8 +44,9 @@ async def test_concurrent_refunds_never_give_back_more_than_was_paid(house: Any)
 
 async def test_a_capture_and_a_cancellation_at_once_have_one_winner(house: Any) -> None:
     intent = await house.pay(1000, payment_method=CARD, capture_method=CaptureMethod.MANUAL)
-    captured, canceled = await asyncio.gather(house.capture(intent["id"]), house.cancel(intent["id"]))
-    refused = [answer for answer in (captured, canceled) if "error" in answer]
+    both: list[Coroutine[Any, Any, Any]] = [house.capture(intent["id"]), house.cancel(intent["id"])]
+    answers = await asyncio.gather(*both)
+    refused = [answer for answer in answers if "error" in answer]
     assert [answer["error"]["code"] for answer in refused] == ["payment_intent_unexpected_state"]
     assert await house.owed() in {0, 1000}
     await house.books_are_square()
@@ -79,8 +82,8 @@ async def test_two_sweepers_never_take_up_the_same_row(house: Any) -> None:
     for _ in range(10):
         await house.pay(100, payment_method=CARD)
     house.clock.advance(31)
-    from_both = await asyncio.gather(house.sweep_once(), house.sweep_once(), house.sweep_once())
-    assert sum(from_both) == 10
+    sweepers: list[Coroutine[Any, Any, int]] = [house.sweep_once() for _ in range(3)]
+    assert sum(await asyncio.gather(*sweepers)) == 10
     assert house.provider.calls.count("lookup_authorization") == 10
     assert await house.owed() == 1000
     await house.books_are_square()

@@ -1,4 +1,4 @@
-"""Proves that money goes back once, never more of it than was collected, and that a failed refund may be tried again."""
+"""Proves that money goes back once, never more than was collected, and that a failed refund may be tried again."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Proves that risk decides before anything is sent: declined is final, review waits for a person, silence is a policy."""
+"""Proves that risk decides before anything goes out: a refusal is final, review waits for a person."""
 
 from typing import Any
 
@@ -14,7 +14,10 @@ CARD = "pm_card_visa"
 
 
 def _verdict(house: Any, verdict: Verdict) -> None:
-    house.risk._judge = lambda _event: verdict
+    def judge(_event: Any) -> Verdict:
+        return verdict
+
+    house.risk._judge = judge
 
 
 async def _resolve(house: Any, resolution: Resolution, *, tell: bool = True) -> Envelope:

@@ -132,8 +132,12 @@ def bad_parameters(errors: Any) -> Refused:
     return refusal
 
 
+_NO_PARAM: Final = frozenset({"query", "path", "header", "body"})
+
+
 def _param(location: tuple[Any, ...]) -> str:
-    names = [str(part)[:80] for part in location if part not in {"query", "path", "header", "body"}]
+    # Where a type has several readings pydantic names the reading as well, such as `is-instance[UserId]`.
+    names = [str(part)[:80] for part in location if part not in _NO_PARAM and "[" not in str(part)]
     return names[0] + "".join(f"[{name}]" for name in names[1:]) if names else ""
 
 

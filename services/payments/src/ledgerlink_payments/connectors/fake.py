@@ -1,4 +1,4 @@
-"""A provider in memory, for tests: keeps the promises of `Connector`, loses answers and changes its mind when told to."""
+"""A provider in memory, for tests: keeps the promises of `Connector`, and loses answers when told to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ class _Refunded:
 
 
 class FakeConnector:
-    """The provider. `charged_minor`, `refunded_minor` and `paid_out_minor` say what it really did; `calls` how often."""
+    """The provider: `charged_minor`, `refunded_minor`, `paid_out_minor` say what it really did, `calls` how often."""
 
     name = "fake"
     capabilities = Capabilities(manual_capture=True, partial_capture=True, partial_refund=True, payouts=True)
@@ -140,6 +140,11 @@ class FakeConnector:
         found = self.authorizations[key]
         if found.outcome is _A.AUTHORIZED:
             self.authorizations[key] = replace(found, outcome=_A.VOIDED)
+
+    def collect(self, key: str) -> None:
+        """Collect what was promised without being asked, as a person at the provider may do."""
+        found = self.authorizations[key]
+        self.authorizations[key] = replace(found, outcome=_A.CAPTURED, captured_minor=found.authorized_minor)
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """See `Connector.refund`."""

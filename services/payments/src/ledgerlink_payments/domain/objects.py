@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ledgerlink_payments.domain.attempts import Payout, Refund, is_wallet
-from ledgerlink_payments.domain.intents import CaptureMethod, Intent
+from ledgerlink_payments.domain.intents import Intent
 from ledgerlink_payments.domain.machines import IntentState, PayoutState, RefundState
 from ledgerlink_payments.domain.merchants import Merchant
 
@@ -155,11 +155,6 @@ def event(identifier: str, kind: str, thing: Thing, created_at: datetime) -> Thi
 def listing(url: str, things: list[Thing], *, has_more: bool) -> Thing:
     """Write a page as Stripe's list envelope."""
     return {"object": "list", "data": things, "has_more": has_more, "url": url}
-
-
-def captures_at_once(intent: Intent) -> bool:
-    """Tell whether confirming collects the money."""
-    return intent.capture_method is CaptureMethod.AUTOMATIC
 
 
 def decline_error(code: str, message: str, *, decline_code: str | None = None, hard: bool = True) -> Thing:
