@@ -70,7 +70,7 @@ ROUTES: Final = (
     _sign_in("register", "register"),
     _sign_in("token", "token"),
     _sign_in("refresh", "refresh"),
-    _sign_in("verification-confirm", "verification/confirm"),
+    _sign_in("verification", "verification"),
     _sign_in("password-reset", "password-reset"),
     Route(name="auth", prefix="/api/v1/auth", upstream=IDENTITY, target="/auth", policies=_CALLER, write_cost=2),
     Route(
@@ -99,6 +99,7 @@ ROUTES: Final = (
     _risk("decisions"),
     _risk("rules"),
     _risk("cases"),
+    _risk("lists"),
     # A provider's webhook carries a signature in place of a token; payments checks it.
     Route(
         name="connectors",

@@ -20,8 +20,35 @@ from ledgerlink_gateway.testing import (
 )
 
 ME = {"id": "usr_alice", "email": "alice@example.com"}
-WALLETS = {"items": [{"id": "wal_1", "balances": [{"currency": "GBP", "available_minor": 500}]}], "next_cursor": None}
-TRANSFERS = {"items": [{"id": "tr_1"}], "next_cursor": None}
+AT = "2026-01-02T03:04:05Z"
+GBP = {"currency": "GBP", "posted_minor": 500, "pending_minor": 0, "available_minor": 500}
+WALLET = {
+    "id": "wal_01h455vb4pex5vsknk084sn02q",
+    "owner": "usr_alice",
+    "currency": "GBP",
+    "label": None,
+    "state": "open",
+    "balances": [GBP, {**GBP, "currency": "KWD"}],
+    "opened_at": AT,
+}
+
+
+def _transfer(number: int) -> dict[str, Any]:
+    return {
+        "id": f"tr_01h455vb4pex5vsknk084sn0{number:02}",
+        "kind": "wallet.credit",
+        "state": "posted",
+        "postings": [],
+        "on_behalf_of": None,
+        "reference": None,
+        "metadata": {},
+        "reverses": None,
+        "hold": None,
+        "effective_at": AT,
+        "recorded_at": f"2026-01-{number:02}T00:00:00Z",
+    }
+
+
 INTENTS = {
     "object": "list",
     "data": [
@@ -33,8 +60,8 @@ INTENTS = {
 }
 WHOLE: Mapping[str, tuple[int, Any]] = {
     "/auth/me": (200, ME),
-    "/wallets": (200, WALLETS),
-    "/transfers": (200, TRANSFERS),
+    "/wallets": (200, {"items": [WALLET], "next_cursor": None}),
+    "/transfers": (200, {"items": [_transfer(number) for number in range(9, 2, -1)], "next_cursor": None}),
     "/v1/payment_intents": (200, INTENTS),
 }
 GARBLED: list[tuple[tuple[int, Any], str]] = [
@@ -42,6 +69,7 @@ GARBLED: list[tuple[tuple[int, Any], str]] = [
     ((500, {"code": "internal-error"}), "internal-error"),
     ((404, {}), "answered-404"),
     ((200, {"nothing": "here"}), "upstream-invalid"),
+    ((200, {"items": [{"id": "wal_1"}]}), "upstream-invalid"),
     ((200, [1, 2]), "answered-200"),
 ]
 
@@ -72,7 +100,9 @@ async def test_the_overview_joins_four_parts_asked_with_the_callers_own_token(st
     stand.upstream.otherwise = _services(WHOLE)
     body = await _overview(stand)
     assert body["is_complete"] is True
-    assert (body["me"], body["wallets"], body["recent_transfers"]) == (ME, WALLETS["items"], TRANSFERS["items"])
+    assert (body["me"], body["wallets"]) == (ME, [WALLET])
+    days = [transfer["recorded_at"][8:10] for transfer in body["recent_transfers"]]
+    assert days == ["09", "08", "07", "06", "05", "04", "03"]
     assert [intent["id"] for intent in body["open_intents"]] == ["pi_1", "pi_3"]
     assert {seen.header("authorization") for seen in stand.upstream.requests} == {f"Bearer {stand.token}"}
     assert {seen.header("x-request-id") for seen in stand.upstream.requests} == {"o-1"}
@@ -94,7 +124,7 @@ async def test_a_slow_part_is_given_up_at_its_deadline_and_holds_up_nobody(stand
     async with asyncio.timeout(4):
         body = await _overview(stand)
     assert body["parts"]["recent_transfers"]["reason"] == "upstream-timeout"
-    assert body["wallets"] == WALLETS["items"]
+    assert body["wallets"] == [WALLET]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +138,14 @@ async def test_what_a_service_refuses_or_garbles_is_marked_with_its_reason(
     body = await _overview(stand)
     assert body["parts"]["wallets"] == {"state": "missing", "reason": reason}
     assert body["me"] == ME
+
+
+async def test_transfers_are_asked_for_each_account_of_the_callers_wallets(stand: Stand) -> None:
+    stand.upstream.otherwise = _services(WHOLE)
+    await _overview(stand)
+    asked = sorted(seen.target for seen in stand.upstream.requests if seen.target.startswith("/transfers"))
+    wallet = WALLET["id"]
+    assert asked == [f"/transfers?account={wallet}&currency={code}&limit=10" for code in ("GBP", "KWD")]
 
 
 async def test_with_nothing_to_be_had_every_part_is_marked(stand: Stand) -> None:

@@ -251,8 +251,8 @@ async def test_a_caller_that_leaves_ends_the_exchange(stand: Stand) -> None:
     writer.write(request("GET", "/api/v1/wallets", token=stand.token))
     await asyncio.sleep(0.1)
     writer.close()
-    async with asyncio.timeout(3):
-        await gone.wait()
+    await asyncio.wait_for(gone.wait(), 3)
+    assert gone.is_set()
 
 
 async def test_two_hundred_requests_at_once_share_a_bounded_number_of_connections(make_stand: MakeStand) -> None:

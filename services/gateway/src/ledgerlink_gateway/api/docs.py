@@ -5,8 +5,9 @@ page works without the internet and under a strict Content-Security-Policy.
 """
 
 from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Final, cast
 
+import fastapi_standalone_docs
 from fastapi import APIRouter, Request, Response
 
 from ledgerlink_gateway.runtime import Runtime
@@ -67,6 +68,5 @@ async def read_asset(name: str) -> Response:
     media_type = _ASSETS.get(name)
     if media_type is None:
         raise Refused(Kind.NOT_FOUND, "unknown-path", "The documentation has no such part.")
-    root: Any = files("fastapi_standalone_docs")
-    content: bytes = root.joinpath("static", "swagger", name).read_bytes()
+    content = files(fastapi_standalone_docs).joinpath("static", "swagger", name).read_bytes()
     return Response(content, media_type=media_type, headers=headers)
