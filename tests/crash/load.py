@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import aiohttp
 import orjson
+
 from tests.crash.own_stack import OwnStack
 
 Kind = Literal["credit", "debit", "transfer", "top_up", "pay"]
@@ -125,7 +126,8 @@ class Load:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            self.defects.append(f"{method} {path}: {answer.body[:300]!r}")
+            told = self._stack.told_of(str(answer.content.get("request_id")))
+            self.defects.append(f"{method} {path}: {answer.body[:300]!r}\n{told}")
         return None if in_flight or answer.status in _AGAIN else answer
 
     async def must(self, method: str, path: str, **more: Any) -> Answer:

@@ -23,6 +23,7 @@ from ledgerlink_stack.state import StackState, load_state
 
 UP_TIMEOUT_S = 240
 CONVERGE_TIMEOUT_S = 120.0
+TOLD_LINES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,16 @@ class OwnStack:
             connection.sendall(f"AUTH {plan.redis_password}\r\nFLUSHALL\r\n".encode())
             return connection.recv(64).startswith(b"+OK")
         return False
+
+    def told_of(self, request_id: str) -> str:
+        """Return what the services wrote about a request, with what follows it (a traceback, mostly)."""
+        told: list[str] = []
+        for file in sorted(self.home.logs.glob("*.log")):
+            lines = file.read_text(errors="replace").splitlines()
+            found = [number for number, line in enumerate(lines) if request_id in line]
+            if found:
+                told += [f"{file.stem}:", *lines[found[0] : found[-1] + TOLD_LINES]]
+        return "\n".join(told)
 
     def heals_by_itself(self) -> None:
         """Wait until everything is ready again without anybody's help."""

@@ -1,8 +1,9 @@
 """Proves that no crash of any process loses what was acknowledged, doubles what was retried or leaves half of a thing.
 
 One run: people move money through the gateway without pause; every process in turn (services, workers, PostgreSQL,
-Redis with its data, the supervisor) is killed with SIGKILL, in an order and at moments that the seed decides; then the
-callers ask again for everything with the same keys, and the books are compared with their diary to the last minor unit.
+Redis with its data, the supervisor) is killed with SIGKILL, in an order and at moments that the seed decides, and
+finally all of them at once; then the callers ask again for everything with the same keys, and the books are compared
+with their diary to the last minor unit.
 
     make crash                   one run with seed 1
     make crash SEEDS=10          seeds 1 to 10
@@ -23,6 +24,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+
+from ledgerlink_stack.layout import SERVICES
 from tests.crash.load import Answer, Load, Order
 from tests.crash.own_stack import OwnStack, start
 
@@ -32,6 +35,7 @@ FIRST_SEED = int(os.environ.get("SEED", "1"))
 SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("SEEDS", "1")))
 PEOPLE = 6
 SETTLED_TIMEOUT_S = 90.0
+LAG_S_MAX = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,8 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_done_twice(stack: Own
         await check_intents_are_settled(load)
         await check_wallets_agree_with_the_diary(load)
         await check_books(load)
-        assert load.defects == []
+        await check_workers_caught_up(stack, session)
+        assert not load.defects, "\n\n".join(load.defects)
 
 
 async def under_fire(stack: OwnStack, load: Load, seed: int) -> None:
@@ -81,6 +86,11 @@ async def under_fire(stack: OwnStack, load: Load, seed: int) -> None:
                 # Nobody is left to heal anything: this is what `up` is for.
                 await asyncio.to_thread(stack.ledgerlink, "up")
         await asyncio.to_thread(stack.heals_by_itself)
+        await asyncio.sleep(dice.uniform(0.5, 2))
+        # And at last as a power cut would do it: everybody at once, the supervisor first.
+        killed_at_once = [name for name in ("supervisor", *stack.names()) if stack.kill(name)]
+        print(f"  killed at once: {len(killed_at_once)} processes")
+        await asyncio.to_thread(stack.ledgerlink, "up")
         await asyncio.sleep(1)
     finally:
         stop.set()
@@ -173,3 +183,30 @@ async def check_books(load: Load) -> None:
     audit = await load.must("GET", "/api/v1/audit", token=token, timeout_s=60)
     assert audit.done, audit.body
     assert audit.content["clean"] is True, audit.content
+
+
+async def check_workers_caught_up(stack: OwnStack, session: aiohttp.ClientSession) -> None:
+    """Every event that was owed is out, none was laid aside, and no service finds an invariant of its own broken."""
+    deadline = time.monotonic() + SETTLED_TIMEOUT_S
+    for service in SERVICES:
+        if service.worker_port is None:
+            continue
+        url = f"http://127.0.0.1:{stack.environment[f'{service.prefix}WORKER_PORT']}/metrics"
+        while True:
+            async with session.get(url) as reply:
+                values = _metrics(await reply.text())
+            broken = [name for name, value in values.items() if "ledgerlink_invariant_broken" in name and value]
+            dead = [name for name, value in values.items() if "ledgerlink_inbox_dead_total" in name and value]
+            assert not broken, broken
+            assert not dead, dead
+            behind = max((v for name, v in values.items() if "ledgerlink_outbox_lag_seconds" in name), default=0.0)
+            if behind < LAG_S_MAX:
+                break
+            assert time.monotonic() < deadline, f"{service.name} still owes events of {behind:.0f} s ago"
+            await asyncio.sleep(0.5)
+
+
+def _metrics(text: str) -> dict[str, float]:
+    """Return the samples of a Prometheus page by name and labels."""
+    samples = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
