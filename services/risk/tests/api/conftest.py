@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from ledgerlink_kit.testing import TokenMint, client_for
 from ledgerlink_risk.app import build_app
@@ -39,7 +38,7 @@ def as_(mint: TokenMint) -> As:
 
 @pytest.fixture
 def app(runtime: Runtime, mint: TokenMint) -> FastAPI:
-    settings = RiskSettings(environment="test", database_url=SecretStr(runtime.db.url))
+    settings = RiskSettings.model_validate({"environment": "test", "database_url": runtime.db.url})
     return build_app(settings, runtime, mint.verifier())
 
 

@@ -21,7 +21,7 @@ def test_every_route_demands_a_caller(app: FastAPI) -> None:
 
 
 # method, path, body, who may (the others get 403)
-MATRIX = [
+MATRIX: list[tuple[str, str, Any, set[str]]] = [
     ("POST", "/decisions", {"event": {}}, {"payments", "wallet"}),
     ("GET", "/decisions", None, {"analyst", "support", "robot"}),
     ("GET", f"/decisions/{DECISION}", None, {"payments", "wallet", "analyst", "support", "robot"}),

@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
-from ledgerlink_contracts.ids import DecisionId
+from ledgerlink_contracts.ids import CaseId, DecisionId
 from ledgerlink_contracts.risk.models import DecisionView, EventFacts
 from ledgerlink_kit.errors import Refused, Unavailable
 from ledgerlink_kit.invariants import run_invariants
@@ -126,7 +127,7 @@ async def test_a_large_payment_opens_a_case_and_says_so(runtime: Runtime, make_e
     }
     (case,) = await rows(runtime, "SELECT * FROM cases")
     (event,) = await rows(runtime, "SELECT type, aggregate, data FROM outbox")
-    assert (case.state, case.subject, view.case) == ("open", "pi_77", type(view.case)(case.id))
+    assert (case.state, case.subject, view.case) == ("open", "pi_77", CaseId(case.id))
     assert (event.type, event.aggregate) == ("risk.case.opened", str(view.case))
     assert event.data == {"case": str(view.case), "decision": str(view.id), "subject": "pi_77"}
 
@@ -262,6 +263,6 @@ async def test_the_database_refuses_to_change_what_is_decided_or_ruled(runtime: 
         "DELETE FROM policy_rules",
         "UPDATE policies SET review_at = 1",
     ):
-        with pytest.raises(sa.exc.DBAPIError, match="never changed"):
+        with pytest.raises(DBAPIError, match="never changed"):
             async with runtime.db.transaction() as tx:
                 await tx.execute(sa.text(statement))

@@ -8,7 +8,7 @@ the untraced one. Expressions that the profile refuses are refused by the oracle
 import math
 import os
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cel_expr_python import cel
@@ -72,12 +72,12 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def binary(left: st.SearchStrategy[str], signs: list[str], right: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.builds(lambda a, sign, c: f"({a} {sign} {c})", left, st.sampled_from(signs), right)
-
-
 def call(pattern: str, *parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.tuples(*parts).map(lambda given: pattern.format(*given))
+
+
+def binary(left: st.SearchStrategy[str], signs: list[str], right: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return call("({} {} {})", left, st.sampled_from(signs), right)
 
 
 def duration_text(span: timedelta) -> str:
@@ -173,7 +173,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+    return [plain(item) for item in cast("list[Any]", value)] if isinstance(value, tuple | list) else value
 
 
 def same(ours: Any, oracle: Any) -> bool:

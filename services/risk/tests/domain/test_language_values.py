@@ -254,9 +254,9 @@ def test_a_long_value_is_cut() -> None:
 
 
 def test_money_stays_within_its_bound() -> None:
-    full = {"amount": Money(MAX_MINOR, "GBP")}
-    assert value("amount + money('0.01', 'GBP') > amount", **full) == missing("amount out of range")
-    assert value("-amount - money('0.01', 'GBP') < amount", **full) == missing("amount out of range")
+    full = Money(MAX_MINOR, "GBP")
+    assert value("amount + money('0.01', 'GBP') > amount", amount=full) == missing("amount out of range")
+    assert value("-amount - money('0.01', 'GBP') < amount", amount=full) == missing("amount out of range")
 
 
 def test_types_meet_where_both_fit() -> None:
