@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+
 from ledgerlink_contracts.ids import UserId
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database

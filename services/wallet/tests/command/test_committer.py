@@ -11,6 +11,8 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
+from sqlalchemy import text
+
 from ledgerlink_contracts.ids import WalletId
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database
@@ -24,7 +26,6 @@ from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.queries.audit import audit
 from ledgerlink_wallet.runtime import Answer, Owners
 from ledgerlink_wallet.store import open_pool
-from sqlalchemy import text
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
 

@@ -7,8 +7,10 @@ is what open holds reserve, and no wallet is below zero.
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
 from ledgerlink_contracts.ids import AccountId, WalletId
 from ledgerlink_contracts.wallet.chart import Side
 from ledgerlink_contracts.wallet.models import HoldState, Layer

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from ledgerlink_contracts.ids import WalletId
 from ledgerlink_contracts.wallet.models import HoldState, Standing
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode

@@ -1,0 +1,159 @@
+"""Proves that every kind of bad input is answered with a problem that names the field and never repeats its value."""
+
+from typing import Any
+
+from services.wallet.tests.conftest import Service
+
+from ledgerlink_contracts.ids import TransferId, WalletId
+from ledgerlink_kit.ids import uuid8
+from ledgerlink_kit.money import MAX_MINOR
+
+WALLET = str(WalletId(uuid8("wallet")))
+POSTING = {"debit": "world", "credit": "merchant:m", "amount_minor": 5, "currency": "GBP"}
+ORDER: dict[str, Any] = {"kind": "test", "postings": [POSTING]}
+
+
+def with_posting(**changes: Any) -> dict[str, Any]:
+    return {**ORDER, "postings": [{**POSTING, **changes}]}
+
+
+BAD_ORDERS: list[tuple[str, Any, int, str]] = [
+    ("amount as text", with_posting(amount_minor="5"), 422, "amount_minor"),
+    ("amount as float", with_posting(amount_minor=5.0), 422, "amount_minor"),
+    ("amount with a fraction", with_posting(amount_minor=5.5), 422, "amount_minor"),
+    ("amount as truth", with_posting(amount_minor=True), 422, "amount_minor"),
+    ("amount of nothing", with_posting(amount_minor=None), 422, "amount_minor"),
+    ("zero", with_posting(amount_minor=0), 422, "amount_minor"),
+    ("negative", with_posting(amount_minor=-5), 422, "amount_minor"),
+    ("too large", with_posting(amount_minor=MAX_MINOR + 1), 422, "amount_minor"),
+    ("far too large", with_posting(amount_minor=10**30), 422, "amount_minor"),
+    ("unknown currency", with_posting(currency="XXQ"), 422, "currency"),
+    ("long currency", with_posting(currency="GBPX"), 422, "currency"),
+    ("unknown field", {**ORDER, "surprise": 1}, 422, "surprise"),
+    ("unknown field inside", with_posting(note="x"), 422, "note"),
+    ("no postings", {**ORDER, "postings": []}, 422, "postings"),
+    ("too many postings", {**ORDER, "postings": [POSTING] * 101}, 422, "postings"),
+    ("postings as text", {**ORDER, "postings": "x"}, 422, "postings"),
+    ("missing kind", {"postings": [POSTING]}, 422, "kind"),
+    ("kind in capitals", {**ORDER, "kind": "TEST"}, 422, "kind"),
+    ("id of another kind", {**ORDER, "id": WALLET}, 422, "id"),
+    ("id as number", {**ORDER, "id": 7}, 422, "id"),
+    ("a moment without offset", {**ORDER, "effective_at": "2026-01-01T00:00:00"}, 422, "effective_at"),
+    ("metadata not text", {**ORDER, "metadata": {"a": 1}}, 422, "metadata"),
+    ("too much metadata", {**ORDER, "metadata": {str(n): "x" for n in range(51)}}, 422, "metadata"),
+    ("a NUL in the reference", {**ORDER, "reference": "a\x00b"}, 422, "reference"),
+    ("a list for an object", [], 422, ""),
+    ("an unknown code", with_posting(credit="no_such_root"), 422, ""),
+    ("one account twice", with_posting(credit="world"), 422, ""),
+    ("no such wallet", with_posting(credit=WALLET), 404, ""),
+    ("no such account", with_posting(credit=f"acc_{'0' * 26}"), 404, ""),
+]
+
+
+async def test_a_bad_transfer_is_refused_with_a_problem_that_names_the_field(service: Service) -> None:
+    for name, order, status, field in BAD_ORDERS:
+        answer = await service.call("POST", "/transfers", order, Idempotency_Key=name.replace(" ", "-"))
+        problem = answer.json()
+
+        assert answer.status_code == status, (name, problem)
+        assert answer.headers["content-type"] == "application/problem+json", name
+        assert {"type", "title", "status", "detail", "code", "request_id"} <= problem.keys(), name
+        assert not field or any(field in error["path"] for error in problem["errors"]), name
+
+
+async def test_a_body_that_is_no_json_is_malformed(service: Service) -> None:
+    headers = {**service.headers(), "Content-Type": "application/json", "Idempotency-Key": "k"}
+    answer = await service.client.post("/transfers", content=b'{"kind": ', headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed-body")
+
+
+async def test_a_body_of_another_type_is_unsupported(service: Service) -> None:
+    headers = {**service.headers(), "Content-Type": "text/plain", "Idempotency-Key": "k"}
+    answer = await service.client.post("/transfers", content=b"{}", headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported-media-type")
+
+
+async def test_a_body_that_is_too_large_is_refused_unread(service: Service) -> None:
+    headers = {**service.headers(), "Content-Type": "application/json", "Idempotency-Key": "k"}
+    answer = await service.client.post("/transfers", content=b" " * (1024 * 1024 + 1), headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+
+
+async def test_a_write_without_a_key_is_told_to_send_one(service: Service, alice: str) -> None:
+    wallet = await service.wallet(alice)
+    headers = service.headers(alice, ("wallet:write", "ledger:write"))
+    amount = {"amount_minor": 1, "currency": "GBP"}
+    for path, order in (
+        ("/transfers", ORDER),
+        ("/wallets", {"currency": "GBP"}),
+        (f"/wallets/{wallet}/credit", amount),
+        (f"/wallets/{wallet}/debit", amount),
+        (f"/wallets/{wallet}/transfer", {"to": WALLET, **amount}),
+    ):
+        answer = await service.client.post(path, json=order, headers=headers)
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "idempotency-key-missing"), path
+
+
+async def test_a_malformed_key_is_refused(service: Service) -> None:
+    for key in ("", "ü", "x" * 256):
+        headers = [(k.encode(), v.encode()) for k, v in service.headers().items()]
+        headers.append((b"Idempotency-Key", key.encode("latin-1")))
+        answer = await service.client.post("/transfers", json=ORDER, headers=headers)
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "idempotency-key-invalid"), key
+
+
+async def test_the_callers_own_id_takes_the_place_of_a_key(service: Service) -> None:
+    order = {**ORDER, "id": str(TransferId(uuid8("mine")))}
+    first, again = await service.call("POST", "/transfers", order), await service.call("POST", "/transfers", order)
+    other = await service.call("POST", "/transfers", {**order, "kind": "other", "metadata": {"a": "b"}})
+
+    assert first.content == again.content
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert (other.status_code, other.json()["code"]) == (409, "id-reused")
+    assert other.json()["differs"] == ["kind", "metadata.a"]
+
+
+BAD_QUERIES = [
+    "/wallets?limit=0",
+    "/wallets?limit=101",
+    "/wallets?cursor=nonsense",
+    "/accounts?limit=1001",
+    "/accounts?cursor=e30",
+    "/accounts?cursor=eyJjb2RlIjoxLCJpZCI6MX0",
+    "/transfers?cursor=eyJhdCI6IngiLCJpZCI6IngifQ",
+    "/transfers?kind=NO",
+    "/transfers?metadata=nocolon",
+    "/transfers?account=world",
+    "/transfers?account=world&currency=GBP&kind=x",
+    "/wallets/nonsense/balance",
+    "/transfers/nonsense",
+]
+
+
+async def test_a_bad_query_is_refused_with_a_problem(service: Service) -> None:
+    for query in BAD_QUERIES:
+        answer = await service.call("GET", query)
+
+        assert answer.status_code in {400, 422}, (query, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json", query
+
+
+async def test_without_ledger_write_other_parties_dates_and_owners_are_forbidden(
+    service: Service, alice: str, bob: str
+) -> None:
+    wallet = await service.wallet(alice, funds=100)
+    posting = {"debit": wallet, "credit": wallet, "amount_minor": 1, "currency": "GBP"}
+    orders = [
+        {**ORDER, "postings": [{**posting, "credit": "world"}]},
+        {**ORDER, "postings": [{**posting, "debit": "world"}]},
+        {**ORDER, "postings": [posting], "on_behalf_of": bob},
+        {**ORDER, "postings": [posting], "effective_at": "2020-01-01T00:00:00Z"},
+    ]
+    answers = [await service.call_as(alice, "POST", "/transfers", order, f"k{n}") for n, order in enumerate(orders)]
+
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "ledger-write-needed")}

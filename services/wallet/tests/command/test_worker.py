@@ -1,0 +1,116 @@
+"""Proves what the worker does: due holds expire once, and every event reaches the stream as its contract describes it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from ledgerlink_contracts.ids import HoldId
+from ledgerlink_contracts.wallet import events
+from ledgerlink_kit.clock import SystemClock
+from ledgerlink_kit.errors import Unavailable
+from ledgerlink_kit.outbox import Event, Relay
+from ledgerlink_kit.testing import ManualClock
+from ledgerlink_wallet.domain.orders import Command
+from ledgerlink_wallet.runtime import Answer
+from ledgerlink_wallet.worker import EXPIRY_BATCH, expire_holds, watch_holds
+from redis.asyncio import Redis
+from services.wallet.tests.conftest import Service
+
+EVENTS: dict[str, type[Event]] = {
+    kind.event_type: kind
+    for kind in (
+        events.WalletCreated,
+        events.TransferPosted,
+        events.HoldPlaced,
+        events.HoldCaptured,
+        events.HoldReleased,
+        events.HoldExpired,
+    )
+}
+
+
+async def place(service: Service, wallet: str, minor: int, expires_at: datetime | None = None) -> str:
+    order: dict[str, Any] = {"wallet": wallet, "amount_minor": minor, "currency": "GBP"}
+    if expires_at is not None:
+        order["expires_at"] = expires_at.isoformat()
+    answer = await service.call("POST", "/holds", order, Idempotency_Key=f"hold {minor}")
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+class LateLedger:
+    """The service's committer, a moment later: its holds see a clock that has moved on."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.app.state.runtime.ledger
+
+    async def submit(self, command: Command) -> Answer:
+        answer: Answer = await self._ledger.submit(command)
+        return answer
+
+
+async def test_due_holds_expire_once_and_give_their_funds_back(service: Service, alice: str) -> None:
+    wallet = await service.wallet(alice, funds=1_000)
+    due = await place(service, wallet, 100, datetime.now(UTC) + timedelta(seconds=0.3))
+    later = await place(service, wallet, 200, datetime.now(UTC) + timedelta(hours=1))
+    endless = await place(service, wallet, 300)
+    await asyncio.sleep(0.4)
+
+    ledger = LateLedger(service)
+    first = await expire_holds(service.db, ledger, SystemClock())
+    second = await expire_holds(service.db, ledger, SystemClock())
+    states = [(await service.call("GET", f"/holds/{hold}")).json()["state"] for hold in (due, later, endless)]
+
+    assert (first, second) == (1, 0)
+    assert states == ["expired", "placed", "placed"]
+    assert await service.available(wallet) == 500
+    assert (await service.audit())["clean"]
+
+
+async def test_the_watch_goes_on_when_the_ledger_is_away_and_stops_when_told(service: Service) -> None:
+    stop = asyncio.Event()
+
+    class AwayClock(ManualClock):
+        asked = 0
+
+        def now(self) -> datetime:
+            self.asked += 1
+            if self.asked == 1:
+                raise Unavailable("database-unavailable", "away")
+            stop.set()
+            return super().now()
+
+    clock = AwayClock()
+    await asyncio.wait_for(watch_holds(service.db, LateLedger(service), clock, stop), 10)
+
+    assert clock.asked == 2
+    assert EXPIRY_BATCH > 1
+
+
+async def test_every_event_reaches_the_stream_and_reads_as_its_contract(
+    service: Service, alice: str, redis_url: str
+) -> None:
+    wallet = await service.wallet(alice, funds=1_000)
+    captured = await place(service, wallet, 100)
+    await service.call("POST", f"/holds/{captured}/capture", {"credit": "merchant:m"}, Idempotency_Key="c")
+    await service.call("POST", f"/holds/{await place(service, wallet, 101)}/release")
+    await place(service, wallet, 102, datetime.now(UTC) + timedelta(seconds=0.2))
+    await asyncio.sleep(0.3)
+    await expire_holds(service.db, LateLedger(service), SystemClock())
+
+    redis: Redis[bytes] = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
+    relay = Relay(service.db, redis, service="wallet", clock=SystemClock())
+    while await relay.run_once():
+        pass
+    stream: Any = await redis.xrange("events:wallet")
+    await redis.aclose()
+
+    told = [orjson.loads(fields[b"event"]) for _, fields in stream]
+    assert {one["type"] for one in told} == set(EVENTS)
+    for one in told:
+        read = EVENTS[one["type"]].model_validate(one["data"])
+        subject = getattr(read, "wallet", None) or getattr(read, "hold", None) or getattr(read, "transfer", None)
+        assert subject is not None
+        assert one["subject"] == str(subject.id)
+    assert HoldId.parse(captured)
