@@ -73,11 +73,13 @@ async def users_page(
         return [user_from(row) for row in await view.execute(statement)]
 
 
-async def session_is_live(db: Database, user_id: UUID, session_id: UUID, now: datetime) -> bool:
-    """Return whether this is a session of this user that has not ended."""
-    mine = sa.and_(sessions.c.id == session_id, sessions.c.user_id == user_id, _live(now))
+async def user_in_session(db: Database, user_id: UUID, session_id: UUID, now: datetime) -> User | None:
+    """Return the user if this is a session of theirs that has not ended, else null."""
+    mine = sa.and_(sessions.c.user_id == users.c.id, sessions.c.id == session_id, _live(now))
+    statement = sa.select(users).join(sessions, mine).where(users.c.id == user_id)
     async with db.reading() as view:
-        return bool(await view.scalar(sa.select(sa.exists().where(mine))))
+        row = (await view.execute(statement)).first()
+    return user_from(row) if row else None
 
 
 async def live_sessions(db: Database, user_id: UUID, now: datetime) -> list[SessionView]:

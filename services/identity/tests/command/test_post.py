@@ -102,7 +102,9 @@ async def test_a_code_is_stored_as_a_hash_only(rt: Runtime, mailer: KeptMails) -
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))
-async def test_a_code_expires_at_the_end_of_its_lifetime(rt: Runtime, mailer: KeptMails, clock: ManualClock, purpose: Purpose) -> None:
+async def test_a_code_expires_at_the_end_of_its_lifetime(
+    rt: Runtime, mailer: KeptMails, clock: ManualClock, purpose: Purpose
+) -> None:
     await enroll(rt, mailer)
     await ask_for_mail(rt, purpose, EMAIL)
     await send_all(rt, mailer)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledgerlink_identity.domain.emails import EMAIL_CHARS_MAX, parse_email
+from ledgerlink_identity.domain.emails import EMAIL_CHARS_MAX, key_for_lookup, parse_email
 from ledgerlink_kit.errors import Kind, Refused
 
 
@@ -30,3 +30,10 @@ def test_the_longest_deliverable_address_is_the_limit() -> None:
     assert len(too_long) > EMAIL_CHARS_MAX
     with pytest.raises(Refused):
         parse_email(too_long)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [(" Ada@Example.com ", "ada@example.com"), ("Not An Address", "not an address"), ("", "")]
+)
+def test_anything_can_be_looked_up_and_what_is_no_address_finds_nobody(text: str, key: str) -> None:
+    assert key_for_lookup(text) == key

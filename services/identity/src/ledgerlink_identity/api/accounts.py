@@ -3,7 +3,6 @@
 from fastapi import APIRouter
 
 from ledgerlink_contracts.permissions import Permission
-from ledgerlink_identity import queries
 from ledgerlink_identity.api.callers import ProfileReader, RequestOrigin, Rt
 from ledgerlink_identity.api.schemas import (
     AcceptedResponse,
@@ -19,7 +18,6 @@ from ledgerlink_identity.api.schemas import (
 )
 from ledgerlink_identity.commands import accounts
 from ledgerlink_identity.domain.one_time import Purpose
-from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.problem import responses
 
 router = APIRouter(prefix="/auth", tags=["accounts"])
@@ -33,13 +31,10 @@ async def register(body: RegisterRequest, rt: Rt, origin: RequestOrigin) -> User
 
 
 @router.get("/me")
-async def me(person: ProfileReader, rt: Rt) -> ProfileResponse:
+async def me(person: ProfileReader) -> ProfileResponse:
     """Tell who the caller is and what this token allows."""
-    user = await queries.user(rt.db, person.user_id.uuid)
-    if user is None:
-        raise Refused(Kind.NOT_FOUND, "user-unknown", "There is nobody with this id.")
     scope = sorted(Permission(scope) for scope in person.caller.scopes)
-    return ProfileResponse(**user_response(user).model_dump(), scope=scope, session=person.session_id)
+    return ProfileResponse(**user_response(person.user).model_dump(), scope=scope, session=person.session_id)
 
 
 @router.post("/verification/request", status_code=202)

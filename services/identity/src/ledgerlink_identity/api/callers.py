@@ -10,6 +10,7 @@ from ledgerlink_contracts.ids import SessionId, UserId
 from ledgerlink_contracts.permissions import Permission
 from ledgerlink_identity import queries
 from ledgerlink_identity.runtime import Runtime
+from ledgerlink_identity.store.people import User
 from ledgerlink_identity.store.sessions import Origin
 from ledgerlink_kit.auth import Caller, requires
 from ledgerlink_kit.errors import Kind, Refused
@@ -59,6 +60,7 @@ RequestOrigin = Annotated[Origin, Depends(origin_of)]
 class Person:
     """A person in a session that is live at this moment."""
 
+    user: User
     user_id: UserId
     session_id: SessionId
     caller: Caller
@@ -73,9 +75,10 @@ async def _person(caller: Caller, rt: Runtime) -> Person:
     if caller.kind != "user" or caller.session_id is None:
         raise Refused(Kind.FORBIDDEN, "person-required", "Only people may do this, a service may not.")
     user_id, session_id = UserId.parse(caller.subject), SessionId.parse(caller.session_id)
-    if not await queries.session_is_live(rt.db, user_id.uuid, session_id.uuid, rt.clock.now()):
+    user = await queries.user_in_session(rt.db, user_id.uuid, session_id.uuid, rt.clock.now())
+    if user is None:
         raise Refused(Kind.UNAUTHENTICATED, "session-ended", "This session has ended; sign in again.")
-    return Person(user_id, session_id, caller)
+    return Person(user, user_id, session_id, caller)
 
 
 async def anybody(caller: Annotated[Caller, requires()], rt: Rt) -> Person:

@@ -108,7 +108,7 @@ async def _told(verifier: TokenVerifier, rt: Runtime, text: str) -> Introspectio
         return IntrospectionResponse(active=False)
     if caller.kind == "user" and caller.session_id is not None:
         user_id, session_id = UserId.parse(caller.subject), SessionId.parse(caller.session_id)
-        if not await queries.session_is_live(rt.db, user_id.uuid, session_id.uuid, rt.clock.now()):
+        if await queries.user_in_session(rt.db, user_id.uuid, session_id.uuid, rt.clock.now()) is None:
             return IntrospectionResponse(active=False)
     return IntrospectionResponse(
         active=True,
