@@ -138,6 +138,12 @@ async def test_every_answer_carries_security_headers_once(stand: Stand) -> None:
         assert reply.header("server") is None
 
 
+async def test_an_answer_is_nobodys_to_keep_unless_its_service_says_so(stand: Stand) -> None:
+    stand.upstream.answers = [raw(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 0\r\n\r\n")]
+    replies = [await ask(stand.port, request("GET", "/.well-known/jwks.json")) for _ in range(2)]
+    assert [reply.header("cache-control") for reply in replies] == ["max-age=60", "no-store"]
+
+
 async def test_100_continue_is_answered_by_the_gateway_when_it_wants_the_body(stand: Stand) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", stand.port)
     headers = [("content-length", "2"), ("expect", "100-continue")]

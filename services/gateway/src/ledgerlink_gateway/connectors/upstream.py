@@ -25,12 +25,12 @@ IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"
 class UpstreamRule:
     """The bounds of one upstream. Times are seconds.
 
-    ``idle_s`` is below the five seconds after which the services close an idle connection, so that ours is the side
+    ``idle_s`` is well below the 65 seconds after which the services close an idle connection, so that ours is the side
     that closes and a request seldom meets a dead connection.
     """
 
     connect_timeout_s: float = 2.0
-    idle_s: float = 4.0
+    idle_s: float = 30.0
     idle_connections_max: int = 64
     in_flight_max: int = 128
     waiting_max: int = 512

@@ -150,6 +150,8 @@ async def _answer(visit: Visit, exchange: Exchange, edges: Edges, timeout_s: flo
     headers += edges.headers
     headers += visit.limit_headers
     headers.append((b"x-request-id", visit.request_id))
+    if not any(name == b"cache-control" for name, _ in headers):
+        headers.append((b"cache-control", b"no-store"))  # what concerns one caller's money is nobody's to keep
     if visit.has_unread_body:
         headers.append((b"connection", b"close"))
     visit.status = exchange.status
