@@ -1,6 +1,6 @@
 """Fixtures of the wallet's tests: a running service on a fresh database, with callers of every kind."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,11 +68,11 @@ class Service:
 
 
 @asynccontextmanager
-async def run_service(db: Database, **settings: Any) -> AsyncIterator[Service]:
+async def run_service(db: Database, **settings: Any) -> AsyncGenerator[Service]:
     """Run the service on ``db``."""
     mint = TokenMint()
     chosen = {"environment": "test", "self_funding": True, "database_url": db.url, **settings}
-    app = build_app(WalletSettings(**chosen), SystemClock(), mint.verifier())
+    app = build_app(WalletSettings.model_validate(chosen), SystemClock(), mint.verifier())
     async with client_for(app) as client:
         yield Service(app, db, client, mint)
 

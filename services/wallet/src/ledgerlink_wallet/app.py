@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+
 from ledgerlink_kit.auth import HttpJwks, TokenVerifier
 from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.http_app import create_app, serve
 from ledgerlink_kit.migrations import upgrade
-
 from ledgerlink_wallet.api import accounts, holds, transfers, wallets
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.runtime import Owners, Runtime, WalletSettings

@@ -1,7 +1,7 @@
-"""SQL for commands: loading what a batch touches under lock, and writing what it changed, each in one statement a table.
+"""SQL for commands: loading what a batch touches under lock, and writing what it changed, one statement a table.
 
-On asyncpg directly: a batch is a dozen statements with arrays of a thousand rows, and the driver's binary arrays are what
-makes them cheap. Every function takes the open transaction first.
+On asyncpg directly: a batch is a dozen statements that carry a thousand rows each, and the driver's binary arrays and
+COPY are what makes them cheap. Every function takes the open transaction first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+from asyncpg.pool import PoolConnectionProxy
 
 from ledgerlink_contracts.wallet.chart import Side
 from ledgerlink_contracts.wallet.models import HoldState, Standing
@@ -29,7 +30,7 @@ from ledgerlink_wallet.domain.books import (
     WalletKey,
 )
 
-Tx = asyncpg.Connection
+Tx = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 """A connection with an open transaction."""
 
 
@@ -112,7 +113,7 @@ _REVERSED: Final = "SELECT transfer_id, posting, reversed_minor FROM reversals W
 
 
 async def lock_accounts(tx: Tx, ids: Iterable[AccountKey]) -> dict[AccountKey, Account]:
-    """Lock the accounts that exist, in the order of their ids (the one order in which locks are taken), and give them."""
+    """Lock the accounts that exist, in the order of their ids (the one order of locks everywhere), and give them."""
     rows = await tx.fetch(_ACCOUNTS, list(ids))
     return {
         row[0]: Account(
@@ -209,8 +210,9 @@ async def with_reversed(
 _OPEN_ACCOUNTS: Final = """
 INSERT INTO accounts (id, code, currency, normal_side, may_overdraw, wallet_id, standing,
                       debits_posted, credits_posted, debits_pending, credits_pending, version, opened_at)
-SELECT t.*, $13::timestamptz FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::uuid[], $7::text[],
-                       $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) AS t
+SELECT t.*, $13::timestamptz
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::uuid[], $7::text[], $8::bigint[],
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) AS t
 """
 _UPDATE_ACCOUNTS: Final = """
 UPDATE accounts SET standing = t.standing, debits_posted = t.dp, credits_posted = t.cp, debits_pending = t.dq,

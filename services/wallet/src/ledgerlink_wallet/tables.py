@@ -1,7 +1,7 @@
 """The ledger's tables. Every promise of the domain stands here a second time, as a CHECK constraint.
 
-Every key can be distributed: entries by account, transfers and outcomes by id. So no key is a sequence (the kit's outbox
-aside) and no foreign key crosses from one distribution column to another; the audit proves what such keys would.
+Every key can be distributed: entries by account, transfers and outcomes by id. So no key is a sequence (the kit's
+outbox aside) and no foreign key crosses from one distribution column to another; the audit proves what such keys would.
 Balances stand in columns that no index covers, with room left in each page, so that PostgreSQL updates them in place.
 """
 

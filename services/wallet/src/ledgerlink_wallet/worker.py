@@ -1,10 +1,13 @@
-"""The wallet's worker: carries events out, ends holds in time, checks the books. `python -m ledgerlink_wallet.worker`."""
+"""The wallet's worker: carries events out, ends holds, checks the books. `python -m ledgerlink_wallet.worker` works."""
 
 import asyncio
 from functools import partial
 from typing import Final
 
 import structlog
+from prometheus_client import Counter
+from redis.asyncio import Redis
+
 from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import LedgerLinkError
@@ -12,9 +15,6 @@ from ledgerlink_kit.http_app import run_worker
 from ledgerlink_kit.invariants import watch_invariants
 from ledgerlink_kit.migrations import upgrade
 from ledgerlink_kit.outbox import Relay
-from prometheus_client import Counter
-from redis.asyncio import Redis
-
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.domain.orders import ExpireHold
 from ledgerlink_wallet.queries.audit import INVARIANTS

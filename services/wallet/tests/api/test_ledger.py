@@ -60,17 +60,13 @@ async def test_a_reversal_names_its_cause_and_stops_at_what_was_posted(service: 
     wallet = await service.wallet(alice)
     made = await post(service, "k", posting("clearing:sandbox", wallet, 100))
     path = f"/transfers/{made.id}/reverse"
-    part = await service.call(
-        "POST", path, {"parts": [{"posting": 0, "amount_minor": 30}]}, Idempotency_Key="part"
-    )
+    part = await service.call("POST", path, {"parts": [{"posting": 0, "amount_minor": 30}]}, Idempotency_Key="part")
     too_much = await service.call(
         "POST", path, {"parts": [{"posting": 0, "amount_minor": 71}]}, Idempotency_Key="too-much"
     )
     rest = await service.call("POST", path, {}, Idempotency_Key="rest")
     again = await service.call("POST", path, {}, Idempotency_Key="rest")
-    listed = TransferPage.model_validate_json(
-        (await service.call("GET", f"/transfers?reverses={made.id}")).content
-    )
+    listed = TransferPage.model_validate_json((await service.call("GET", f"/transfers?reverses={made.id}")).content)
 
     assert TransferView.model_validate_json(part.content).reverses == made.id
     assert (too_much.status_code, too_much.json()["code"]) == (409, "reversal-exceeded")
@@ -241,9 +237,7 @@ async def test_entries_run_without_a_gap_and_the_trial_balance_balances(service:
     await hold(service, wallet, 100)
     await post(service, "k", posting(wallet, "merchant:m", 50), posting("world", "merchant:m", 3, "JPY"))
     account = (await service.call("GET", f"/accounts?code=wallet:{wallet}")).json()["items"][0]["id"]
-    first = EntryPage.model_validate_json(
-        (await service.call("GET", f"/accounts/{account}/entries?limit=2")).content
-    )
+    first = EntryPage.model_validate_json((await service.call("GET", f"/accounts/{account}/entries?limit=2")).content)
     rest = EntryPage.model_validate_json(
         (await service.call("GET", f"/accounts/{account}/entries?limit=2&cursor={first.next_cursor}")).content
     )

@@ -238,7 +238,7 @@ async def test_a_token_without_the_scope_is_refused_and_told_which_one(service: 
         ("GET", "/trial-balance", "ledger:read"),
         ("GET", "/audit", "ledger:audit"),
     ):
-        body = {} if method == "POST" else None
+        body: dict[str, object] | None = {} if method == "POST" else None
         answer = await service.client.request(method, path, json=body, headers=headers)
         nobody = await service.client.request(method, path, json=body)
 

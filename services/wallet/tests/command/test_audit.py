@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
-from ledgerlink_kit.invariants import run_invariants
-from ledgerlink_wallet.queries.audit import CHECKS, INVARIANTS
 from services.wallet.tests.conftest import Service
 from sqlalchemy import text
+
+from ledgerlink_kit.invariants import run_invariants
+from ledgerlink_wallet.queries.audit import CHECKS, INVARIANTS
 
 
 async def busy_books(service: Service, alice: str) -> None:
@@ -35,7 +36,9 @@ TAMPERED = {
     "wallets_have_owners_and_funds": "DELETE FROM wallets",
     "reversals_match": "UPDATE reversals SET reversed_minor = reversed_minor + 1",
     "outcomes_match": "UPDATE outcomes SET status = 201 WHERE status = 409",
-    "transfers_remembered": "DELETE FROM outcomes WHERE id = (SELECT id FROM transfers ORDER BY recorded_at DESC LIMIT 1)",
+    "transfers_remembered": (
+        "DELETE FROM outcomes WHERE id = (SELECT id FROM transfers ORDER BY recorded_at DESC LIMIT 1)"
+    ),
     "transfers_balance": "UPDATE entries SET amount_minor = amount_minor + 1 WHERE side = 'credit' AND version = 2",
     "postings_match_entries": (
         "UPDATE transfers SET postings = jsonb_set(postings, '{0,4}', '41') WHERE jsonb_array_length(postings) = 2"

@@ -1,9 +1,9 @@
-"""Proves the committer's promises on a real PostgreSQL: one effect per id however many ask at once, batches that gather,
-a bounded queue, lost commits resolved by id, one bad command that breaks alone, and several committers at once.
+"""Proves the committer's promises on a real PostgreSQL: one effect per id however many ask at once, batches that
+gather, a bounded queue, lost commits resolved by id, one bad command that breaks alone, and several committers at once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -30,16 +30,14 @@ from ledgerlink_wallet.store import open_pool
 MakeDatabase = Callable[[str], Awaitable[Database]]
 
 
-def order(
-    id_: str, debit: str = "world", credit: str = "merchant:m", amount: int = 1, times: int = 1
-) -> PostTransfer:
+def order(id_: str, debit: str = "world", credit: str = "merchant:m", amount: int = 1, times: int = 1) -> PostTransfer:
     posting = Posting(party_of(debit, "GBP"), party_of(credit, "GBP"), amount, "GBP")
     fields = orjson.dumps({"debit": debit, "credit": credit, "amount": amount})
     return PostTransfer(TransferKey(uuid8(id_)), content_of(fields), "test", (posting,) * times)
 
 
 @asynccontextmanager
-async def committing(db: Database, pool: Any = None, **limits: int) -> AsyncIterator[Committer]:
+async def committing(db: Database, pool: Any = None, **limits: int) -> AsyncGenerator[Committer]:
     opened = pool or partial(open_pool, db.url, application_name="test", size=2)
     committer = Committer(opened, SystemClock(), Owners(), **limits)
     await committer.start()
@@ -193,7 +191,7 @@ class CuttingPool:
         return self._acquire()
 
     @asynccontextmanager
-    async def _acquire(self) -> AsyncIterator[Any]:
+    async def _acquire(self) -> AsyncGenerator[Any]:
         async with self._pool.acquire() as connection:
             yield CuttingConnection(connection, self._plan.pop(0) if self._plan else "")
 

@@ -27,7 +27,7 @@ from ledgerlink_wallet.domain.books import (
     WalletKey,
 )
 from ledgerlink_wallet.domain.content import content_of
-from ledgerlink_wallet.domain.fold import EMPTY, fold
+from ledgerlink_wallet.domain.fold import EMPTY, Columns, fold
 from ledgerlink_wallet.domain.orders import (
     Books,
     Captured,
@@ -52,6 +52,8 @@ WALLETS = [WalletKey(uuid8("wallet", str(number))) for number in range(3)]
 WIRES = [str(WalletId(wallet)) for wallet in WALLETS]
 PARTIES = [*WIRES, "world", "merchant:a", "clearing:sandbox"]
 CREDIT_NORMAL = {*WIRES, "merchant:a"}
+
+NOTHING: object = multiple()
 
 parties = st.sampled_from(PARTIES)
 amounts = st.integers(1, 60)
@@ -154,11 +156,11 @@ class Ledger(RuleBasedStateMachine):
         if any(debit == credit for debit, credit, _ in legs):
             assert isinstance(outcome, Refusal)
             assert outcome.code is RefusalCode.SAME_ACCOUNT
-            return multiple()
+            return NOTHING
         if not self.try_move(legs):
             assert isinstance(outcome, Refusal)
             assert outcome.code is RefusalCode.INSUFFICIENT_FUNDS
-            return multiple()
+            return NOTHING
         assert isinstance(outcome, Posted)
         self.remember(key, legs)
         return key
@@ -195,13 +197,13 @@ class Ledger(RuleBasedStateMachine):
         (outcome,) = self.run(command)
         if self.available(wallet) < amount:
             assert isinstance(outcome, Refusal)
-            return multiple()
+            return NOTHING
         assert isinstance(outcome, HoldChanged)
         self.naive_holds[key] = NaiveHold(wallet, amount, expires_at)
         return key
 
     @rule(key=holds, credit=st.sampled_from(["merchant:a", *WIRES]), amount=st.none() | amounts, final=st.booleans())
-    def capture(self, key: HoldKey, credit: str, amount: int | None, final: bool) -> None:  # noqa: FBT001
+    def capture(self, key: HoldKey, credit: str, amount: int | None, final: bool) -> None:
         command = CaptureHold(self.fresh(), content_of(b"{}"), key, "test", credit, amount, final)
         (outcome,) = self.run(command)
         naive = self.naive_holds[key]
@@ -257,7 +259,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def every_account_is_the_fold_of_its_entries(self) -> None:
-        columns = {key: (EMPTY, 0) for key in self.books.accounts}
+        columns: dict[AccountKey, tuple[Columns, int]] = dict.fromkeys(self.books.accounts, (EMPTY, 0))
         for side, layer, amount, after in self.entries:
             key: AccountKey = after.facts.id
             folded, version = columns[key]

@@ -82,9 +82,7 @@ def transfer(*postings: Posting, id_: str = "t", owner: str | None = None, field
 
 
 def hold(state: HoldState = HoldState.PLACED, left: int = 300, expires_at: datetime | None = None) -> Hold:
-    return Hold(
-        HoldKey(uuid8("h")), FUNDED.facts, state, 300, 300 - left, left, expires_at, "alice", None, NOW
-    )
+    return Hold(HoldKey(uuid8("h")), FUNDED.facts, state, 300, 300 - left, left, expires_at, "alice", None, NOW)
 
 
 HELD = FUNDED._replace(debits_pending=300)
@@ -104,9 +102,7 @@ def capture(
 
 
 def original(*, reversed_minor: int = 0, reverses: TransferKey | None = None) -> Original:
-    movement = Movement(
-        FUNDED.facts, 1, wallet_facts(BOB, "GBP"), 1, 100, "GBP", None
-    )
+    movement = Movement(FUNDED.facts, 1, wallet_facts(BOB, "GBP"), 1, 100, "GBP", None)
     return Original(TransferKey(uuid8("o")), reverses, (movement,), (reversed_minor,))
 
 
@@ -310,9 +306,7 @@ def test_partial_captures_use_up_a_hold_and_a_final_one_frees_the_rest() -> None
 
 
 def test_a_whole_capture_takes_what_is_left_and_posts_the_extra_postings_too() -> None:
-    outcome = one(
-        books(HELD, holds=(hold(),)), capture(extra=(posting("merchant:m", "revenue:fees", 9),))
-    )
+    outcome = one(books(HELD, holds=(hold(),)), capture(extra=(posting("merchant:m", "revenue:fees", 9),)))
 
     assert isinstance(outcome, Captured)
     assert [m.amount_minor for m in outcome.transfer.movements] == [300, 9]

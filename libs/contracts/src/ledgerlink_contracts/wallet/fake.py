@@ -119,7 +119,12 @@ class FakeWallet:
 
         def work() -> TransferView:
             entries = self._post(order.postings, order.on_behalf_of)
-            return self._store(order, entries, on_behalf_of=order.on_behalf_of and str(order.on_behalf_of), effective_at=order.effective_at)
+            return self._store(
+                order,
+                entries,
+                on_behalf_of=order.on_behalf_of and str(order.on_behalf_of),
+                effective_at=order.effective_at,
+            )
 
         return self._once("transfer", named(order.id), order, work)
 

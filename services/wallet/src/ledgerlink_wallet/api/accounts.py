@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+
 from ledgerlink_contracts.ids import AccountId
 from ledgerlink_contracts.wallet.models import (
     AccountPage,
@@ -16,7 +17,6 @@ from ledgerlink_contracts.wallet.models import (
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
 from ledgerlink_kit.problem import responses
-
 from ledgerlink_wallet.api.callers import (
     Auditor,
     GivenRuntime,
@@ -32,8 +32,6 @@ from ledgerlink_wallet.queries import audit
 from ledgerlink_wallet.runtime import Runtime
 
 router = APIRouter(tags=["ledger"])
-
-_STANDING = {"response_model": AccountView, "responses": responses(404, 409)}
 
 
 @router.get("/accounts", name="list_accounts")
@@ -79,19 +77,25 @@ async def _change(runtime: Runtime, caller: LedgerWriter, account: AccountId, st
     return respond(answer._replace(body=body))
 
 
-@router.post("/accounts/{account}/freeze", name="freeze_account", **_STANDING)
+@router.post(
+    "/accounts/{account}/freeze", name="freeze_account", response_model=AccountView, responses=responses(404, 409)
+)
 async def freeze_account(account: AccountId, caller: LedgerWriter, runtime: GivenRuntime) -> Response:
     """Let the account take no postings for now. Needs no key: a frozen account stays frozen."""
     return await _change(runtime, caller, account, Standing.FROZEN)
 
 
-@router.post("/accounts/{account}/unfreeze", name="unfreeze_account", **_STANDING)
+@router.post(
+    "/accounts/{account}/unfreeze", name="unfreeze_account", response_model=AccountView, responses=responses(404, 409)
+)
 async def unfreeze_account(account: AccountId, caller: LedgerWriter, runtime: GivenRuntime) -> Response:
     """Let a frozen account take postings again."""
     return await _change(runtime, caller, account, Standing.OPEN)
 
 
-@router.post("/accounts/{account}/close", name="close_account", **_STANDING)
+@router.post(
+    "/accounts/{account}/close", name="close_account", response_model=AccountView, responses=responses(404, 409)
+)
 async def close_account(account: AccountId, caller: LedgerWriter, runtime: GivenRuntime) -> Response:
     """Close an account whose balances are zero, for good."""
     return await _change(runtime, caller, account, Standing.CLOSED)

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
+from pydantic import Field
+
 from ledgerlink_kit.auth import Caller, Requirement, authenticated, requires
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.idempotency import REPLAYED_HEADER, check_key
 from ledgerlink_kit.problem import MEDIA_TYPE
-from pydantic import Field
-
 from ledgerlink_wallet.commands.ledger import Mandate
 from ledgerlink_wallet.runtime import Answer, Runtime
 

@@ -1,10 +1,10 @@
 """Holds: place, read, capture, release. Other services place them; owners see them."""
 
 from fastapi import APIRouter, Response
+
 from ledgerlink_contracts.ids import HoldId
 from ledgerlink_contracts.wallet.models import CaptureOrder, CaptureView, HoldOrder, HoldView
 from ledgerlink_kit.problem import responses
-
 from ledgerlink_wallet.api.callers import (
     AnyReader,
     GivenRuntime,

@@ -4,14 +4,21 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Response
+
 from ledgerlink_contracts.ids import TransferId
-from ledgerlink_contracts.wallet.models import Party, ReversalOrder, TransferKind, TransferOrder, TransferPage, TransferView
+from ledgerlink_contracts.wallet.models import (
+    Party,
+    ReversalOrder,
+    TransferKind,
+    TransferOrder,
+    TransferPage,
+    TransferView,
+)
 from ledgerlink_kit.auth import Caller
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
 from ledgerlink_kit.problem import responses
-
 from ledgerlink_wallet.api.callers import (
     AnyReader,
     GivenRuntime,
@@ -32,7 +39,9 @@ router = APIRouter(prefix="/transfers", tags=["transfers"])
 
 MetadataFilter = Annotated[
     list[str] | None,
-    Query(alias="metadata", max_length=10, description="`key:value` that the transfer's metadata must hold; repeatable"),
+    Query(
+        alias="metadata", max_length=10, description="`key:value` that the transfer's metadata must hold; repeatable"
+    ),
 ]
 
 

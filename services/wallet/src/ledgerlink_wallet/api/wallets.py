@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+
 from ledgerlink_contracts.ids import WalletId
 from ledgerlink_contracts.wallet.models import (
     AmountOrder,
@@ -18,7 +19,6 @@ from ledgerlink_kit.idempotency import OnceHeader
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor, PageLimit
 from ledgerlink_kit.problem import responses
-
 from ledgerlink_wallet.api.callers import (
     AnyReader,
     GivenRuntime,
@@ -34,8 +34,6 @@ from ledgerlink_wallet.commands import wallets as commands
 from ledgerlink_wallet.queries import wallets as queries
 
 router = APIRouter(prefix="/wallets", tags=["wallets"])
-
-_MOVES = {"status_code": 201, "response_model": WalletMovementView, "responses": responses(404, 409)}
 
 
 @router.post("", name="create_wallet", status_code=201, response_model=WalletView, responses=responses(409))
@@ -88,23 +86,49 @@ async def get_statement(
         )
 
 
-@router.post("/{wallet}/credit", name="credit_wallet", **_MOVES)
+@router.post(
+    "/{wallet}/credit",
+    name="credit_wallet",
+    status_code=201,
+    response_model=WalletMovementView,
+    responses=responses(404, 409),
+)
 async def credit_wallet(
-    wallet: WalletId, order: AmountOrder, caller: WalletWriter, runtime: GivenRuntime, idempotency_key: IdempotencyKey = None
+    wallet: WalletId,
+    order: AmountOrder,
+    caller: WalletWriter,
+    runtime: GivenRuntime,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Credit a wallet from `world`, where owners may (see the setting SELF_FUNDING) or with ledger:write."""
     return respond(await commands.credit(runtime, mandate_of(caller, idempotency_key), wallet, order))
 
 
-@router.post("/{wallet}/debit", name="debit_wallet", **_MOVES)
+@router.post(
+    "/{wallet}/debit",
+    name="debit_wallet",
+    status_code=201,
+    response_model=WalletMovementView,
+    responses=responses(404, 409),
+)
 async def debit_wallet(
-    wallet: WalletId, order: AmountOrder, caller: WalletWriter, runtime: GivenRuntime, idempotency_key: IdempotencyKey = None
+    wallet: WalletId,
+    order: AmountOrder,
+    caller: WalletWriter,
+    runtime: GivenRuntime,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Debit a wallet to `world`, where owners may (see the setting SELF_FUNDING) or with ledger:write."""
     return respond(await commands.debit(runtime, mandate_of(caller, idempotency_key), wallet, order))
 
 
-@router.post("/{wallet}/transfer", name="transfer_from_wallet", **_MOVES)
+@router.post(
+    "/{wallet}/transfer",
+    name="transfer_from_wallet",
+    status_code=201,
+    response_model=WalletMovementView,
+    responses=responses(404, 409),
+)
 async def transfer_from_wallet(
     wallet: WalletId,
     order: WalletTransferOrder,

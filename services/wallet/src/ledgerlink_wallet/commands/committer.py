@@ -1,8 +1,8 @@
 """The committer: every write of the ledger passes through it, in batches, one commit each.
 
 A row lock is held until the write-ahead log is flushed, so one commit per transfer makes a hot account slow; a batch
-shares the flush. Commands wait in a bounded queue; while one batch commits the next one gathers, without any timer, so a
-command alone is a batch of one and load makes batches grow. Nobody is answered before the commit is durable.
+shares the flush. Commands wait in a bounded queue; while one batch commits the next one gathers, without any timer, so
+a command alone is a batch of one and load makes batches grow. Nobody is answered before the commit is durable.
 
 When the commit's answer is lost, the batch is run again: its ids find the outcomes that were committed, so nothing is
 done twice and nobody is answered from hope. A batch that breaks on one command is run command by command, so that the
@@ -87,7 +87,7 @@ class Committer:
         queue_max: int = 10_000,
         batch_max: int = 1_000,
     ) -> None:
-        """Commit over the pool that ``open_pool`` gives; at most ``queue_max`` commands wait, ``batch_max`` share a commit."""
+        """Commit over the pool of ``open_pool``; at most ``queue_max`` commands wait, ``batch_max`` share a commit."""
         self._open_pool = open_pool
         self._pool: asyncpg.Pool | None = None
         self._clock = clock

@@ -1,7 +1,7 @@
 """Answers as bytes: made once when a command is decided, stored under its id, and sent again whenever it is repeated.
 
-Plain dictionaries and one call of the serializer: at a thousand answers a batch, models would cost more than the ledger.
-The tests hold every answer against the models of `ledgerlink_contracts.wallet.models`.
+Plain dictionaries and one call of the serializer: at a thousand answers a batch, models would cost more than the
+ledger. The tests hold every answer against the models of `ledgerlink_contracts.wallet.models`.
 """
 
 from typing import Any, Final, NamedTuple

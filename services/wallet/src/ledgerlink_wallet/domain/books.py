@@ -1,7 +1,7 @@
 """The nouns of the ledger: accounts, entries, transfers and holds, as immutable values.
 
-The values that are made once or more per posting are named tuples: they are as frozen as a frozen dataclass and are made
-five times faster, which is what a batch of a thousand transfers spends its time on.
+The values that are made once or more per posting are named tuples: they are as frozen as a frozen dataclass and are
+made five times faster, which is what a batch of a thousand transfers spends its time on.
 """
 
 from datetime import datetime
@@ -128,7 +128,7 @@ class Transfer(NamedTuple):
 
 
 class Original(NamedTuple):
-    """A posted transfer as its reversal needs it. ``reversed_minor`` says how much of each posting is undone already."""
+    """A posted transfer as its reversal needs it; ``reversed_minor`` says how much of each posting is undone."""
 
     id: TransferKey
     reverses: TransferKey | None

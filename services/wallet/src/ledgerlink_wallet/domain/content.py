@@ -1,4 +1,4 @@
-"""What was asked, in one canonical form: equal requests have equal bytes, and unequal ones can be told apart by field."""
+"""What was asked, in one canonical form: equal requests have equal bytes, unequal ones are told apart by field."""
 
 import json
 from hashlib import sha256

@@ -73,7 +73,8 @@ class PlaceHold:
 class CaptureHold:
     """Collect a hold, whole (no ``amount_minor``) or in part; ``final`` releases what is left.
 
-    ``credit`` names a party in the hold's currency, which only the hold knows. ``postings`` are posted in the same transfer, after the captured amount.
+    ``credit`` names a party in the hold's currency, which only the hold knows. ``postings`` are posted in the same
+    transfer, after the captured amount.
     """
 
     id: TransferKey

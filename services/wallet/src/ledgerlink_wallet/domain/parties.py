@@ -10,7 +10,7 @@ from ledgerlink_kit.ids import InvalidId
 from ledgerlink_wallet.domain.books import AccountFacts, AccountKey, Party, WalletKey
 
 LEDGER: Final = "main"
-"""The one ledger that is kept for now; account ids derive from its name, so that a second one can be added beside it."""
+"""The one ledger that is kept for now; account ids derive from its name, so that another can be added beside it."""
 
 _KNOWN_MAX: Final = 100_000
 

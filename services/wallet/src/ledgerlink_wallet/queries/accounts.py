@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Any, Final
 
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.chart import CHART, Side
 from ledgerlink_contracts.wallet.models import (
@@ -19,9 +22,6 @@ from ledgerlink_contracts.wallet.models import (
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.pagination import decode_cursor, encode_cursor
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from ledgerlink_wallet.domain.books import Account, AccountFacts, AccountKey
 from ledgerlink_wallet.queries.cursors import text_in, uuid_in, version_in
 
@@ -34,8 +34,8 @@ _PAGE: Final = text(
     f"SELECT {ACCOUNT_COLUMNS} FROM accounts a "  # noqa: S608 - our own names
     "WHERE (CAST(:code AS text) IS NULL OR a.code = :code OR a.code LIKE :below) "
     "AND (CAST(:currency AS text) IS NULL OR a.currency = :currency) "
-    "AND (CAST(:after_code AS text) IS NULL OR (a.code, a.id) > (:after_code COLLATE \"C\", CAST(:after_id AS uuid))) "
-    "ORDER BY a.code COLLATE \"C\", a.id LIMIT :limit"
+    'AND (CAST(:after_code AS text) IS NULL OR (a.code, a.id) > (:after_code COLLATE "C", CAST(:after_id AS uuid))) '
+    'ORDER BY a.code COLLATE "C", a.id LIMIT :limit'
 )
 _ONE: Final = text(f"SELECT {ACCOUNT_COLUMNS} FROM accounts a WHERE a.id = :id")  # noqa: S608 - our own names
 _ENTRIES: Final = text(
@@ -124,7 +124,9 @@ async def accounts(
     items = [account_view(row) for row in found[:limit]]
     more = len(found) > limit
     last = items[-1] if more else None
-    return AccountPage(items=items, next_cursor=encode_cursor({"code": last.code, "id": str(last.id.uuid)}) if last else None)
+    return AccountPage(
+        items=items, next_cursor=encode_cursor({"code": last.code, "id": str(last.id.uuid)}) if last else None
+    )
 
 
 def _like(text_: str) -> str:

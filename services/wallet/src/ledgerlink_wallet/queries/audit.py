@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from ledgerlink_contracts.wallet.chart import WALLET_ROOT, Side, root_of
 from ledgerlink_contracts.wallet.models import AuditCheckView, AuditView, Layer
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.invariants import DIFFERENCES_MAX, Invariant
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from ledgerlink_wallet.domain.fold import EMPTY, Columns, fold
 from ledgerlink_wallet.domain.parties import account_key, account_wire
 

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.models import (
     EntryView,
@@ -19,9 +22,6 @@ from ledgerlink_contracts.wallet.models import (
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.pagination import decode_cursor, encode_cursor
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from ledgerlink_wallet.domain.books import Account, AccountFacts
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
 from ledgerlink_wallet.queries.cursors import moment_in, uuid_in, version_in
@@ -170,9 +170,7 @@ async def transfers(
     )
 
 
-async def transfers_of_account(
-    view: AsyncConnection, account: UUID, *, cursor: str | None, limit: int
-) -> TransferPage:
+async def transfers_of_account(view: AsyncConnection, account: UUID, *, cursor: str | None, limit: int) -> TransferPage:
     """Give a page of the transfers that touched an account, newest first."""
     before = version_in(decode_cursor(cursor, "version")["version"]) if cursor else NEWEST
     found = (await view.execute(_OF_ACCOUNT, {"account": account, "before": before, "limit": limit + 1})).all()

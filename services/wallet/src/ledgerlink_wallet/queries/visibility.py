@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from ledgerlink_contracts.ids import WalletId
 from ledgerlink_contracts.wallet.models import TransferView
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Kind, Refused
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.queries.transfers import transfer_not_found
 from ledgerlink_wallet.tables import accounts, wallets

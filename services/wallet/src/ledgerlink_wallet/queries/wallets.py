@@ -3,6 +3,9 @@
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from ledgerlink_contracts.ids import TransferId, WalletId
 from ledgerlink_contracts.wallet.models import (
     BalanceView,
@@ -16,9 +19,6 @@ from ledgerlink_contracts.wallet.models import (
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.pagination import decode_cursor, encode_cursor
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from ledgerlink_wallet.domain.books import Account, WalletKey
 from ledgerlink_wallet.domain.parties import wallet_facts
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
