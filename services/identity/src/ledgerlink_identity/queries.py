@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledgerlink_contracts.permissions import Role
 from ledgerlink_identity.domain.audit import Seal, SecurityEvent, verify
-from ledgerlink_identity.domain.sessions import ABSOLUTE_LIFETIME, IDLE_LIFETIME
+from ledgerlink_identity.domain.limits import ABSOLUTE_LIFETIME, AUDIT_RUN_MAX, IDLE_LIFETIME
 from ledgerlink_identity.domain.signing_keys import KeyState, SigningKey, is_published
 from ledgerlink_identity.store.audit import event_from
 from ledgerlink_identity.store.people import User, user_from
@@ -23,9 +23,6 @@ from ledgerlink_identity.tables import (
     users,
 )
 from ledgerlink_kit.db import Database
-
-AUDIT_RUN_MAX: Final = 10_000
-"""Links of the audit chain that one request verifies at the most."""
 
 
 @dataclass(frozen=True, slots=True)

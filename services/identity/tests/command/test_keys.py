@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ledgerlink_identity.app import OwnKeys
 from ledgerlink_identity.commands.keys import ensure_keys, rotate_keys, rotate_keys_when_due
 from ledgerlink_identity.commands.sign_ins import give_service_token
-from ledgerlink_identity.domain.signing_keys import ACTIVE_LIFETIME, PUBLISHED_AFTER_USE, PUBLISHED_BEFORE_USE
+from ledgerlink_identity.domain.limits import PUBLISHED_AFTER_USE, PUBLISHED_BEFORE_USE, SIGNING_LIFETIME
 from ledgerlink_identity.queries import keys_by_age, published_keys
 from ledgerlink_identity.runtime import Runtime
 from ledgerlink_identity.tables import signing_keys
@@ -118,7 +118,7 @@ async def test_rotations_at_once_are_one_rotation(rt: Runtime, clock: ManualCloc
 
 async def test_the_worker_rotates_a_key_that_has_signed_for_its_lifetime(rt: Runtime, clock: ManualClock) -> None:
     assert await rotate_keys_when_due(rt) is None
-    clock.advance(ACTIVE_LIFETIME.total_seconds())
+    clock.advance(SIGNING_LIFETIME.total_seconds())
     assert await rotate_keys_when_due(rt) is not None
     assert await rotate_keys_when_due(rt) is None
 

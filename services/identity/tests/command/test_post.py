@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from ledgerlink_identity.commands.accounts import Registration, ask_for_mail, confirm_email, register, reset_password
-from ledgerlink_identity.commands.post import TRIES_MAX, send_next_mail, tidy
+from ledgerlink_identity.commands.post import send_next_mail, tidy
 from ledgerlink_identity.commands.sign_ins import SignIn, Tokens, refresh, sign_in
 from ledgerlink_identity.connectors.mail import Mail
-from ledgerlink_identity.domain.one_time import LIFETIMES, MAILS_PER_HOUR_MAX, Purpose
+from ledgerlink_identity.domain.limits import MAIL_TRIES_MAX, MAILS_PER_HOUR_MAX
+from ledgerlink_identity.domain.one_time import LIFETIMES, Purpose
 from ledgerlink_identity.runtime import Runtime
 from ledgerlink_identity.store.sessions import Origin
 from ledgerlink_identity.tables import login_throttles, mails, one_time_tokens, users
@@ -216,7 +217,7 @@ async def test_a_mail_waits_while_the_server_is_away_and_is_given_up_in_the_end(
             clock.advance(60)
             waits += 1
     assert await states(rt) == {"failed": 1}
-    assert waits == sum(2**tries for tries in range(TRIES_MAX - 1))
+    assert waits == sum(2**tries for tries in range(MAIL_TRIES_MAX - 1))
 
 
 async def test_a_mail_goes_out_when_the_server_is_back(rt: Runtime, mailer: KeptMails, clock: ManualClock) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ledgerlink_contracts.permissions import Role
 from ledgerlink_identity.commands.accounts import Registration, register
 from ledgerlink_identity.commands.sign_ins import SignIn, Tokens, refresh, sign_in
-from ledgerlink_identity.domain.sessions import IDLE_LIFETIME, RETRY_WINDOW
+from ledgerlink_identity.domain.limits import IDLE_LIFETIME, RETRY_WINDOW
 from ledgerlink_identity.runtime import Runtime
 from ledgerlink_identity.store import people
 from ledgerlink_identity.store.sessions import Origin

@@ -13,8 +13,7 @@ from sqlalchemy import event
 from ledgerlink_contracts.permissions import Role
 from ledgerlink_identity.commands.accounts import Registration, register
 from ledgerlink_identity.commands.sign_ins import SignIn, Tokens, sign_in
-from ledgerlink_identity.domain.sessions import LIVE_SESSIONS_MAX
-from ledgerlink_identity.domain.throttle import FREE_FAILURES
+from ledgerlink_identity.domain.limits import FREE_FAILURES, LIVE_SESSIONS_MAX
 from ledgerlink_identity.runtime import Runtime
 from ledgerlink_identity.store import people
 from ledgerlink_identity.store.people import User

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ledgerlink_identity.domain.emails import EMAIL_CHARS_MAX, key_for_lookup, parse_email
+from ledgerlink_identity.domain.emails import key_for_lookup, parse_email
+from ledgerlink_identity.domain.limits import EMAIL_CHARS_MAX
 from ledgerlink_kit.errors import Kind, Refused
 
 

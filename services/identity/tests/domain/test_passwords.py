@@ -3,7 +3,8 @@
 import pytest
 
 from ledgerlink_identity.domain.emails import parse_email
-from ledgerlink_identity.domain.passwords import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, require_strong
+from ledgerlink_identity.domain.limits import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
+from ledgerlink_identity.domain.passwords import require_strong
 from ledgerlink_kit.errors import Kind, Refused
 
 EMAIL = parse_email("Extraordinary@example.com")

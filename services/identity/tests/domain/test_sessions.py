@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledgerlink_identity.domain.limits import ABSOLUTE_LIFETIME, IDLE_LIFETIME, RETRY_WINDOW
 from ledgerlink_identity.domain.sessions import (
-    ABSOLUTE_LIFETIME,
-    IDLE_LIFETIME,
-    RETRY_WINDOW,
     Refresh,
     RefreshToken,
     Session,

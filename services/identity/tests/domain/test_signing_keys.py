@@ -4,10 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledgerlink_identity.domain.limits import PUBLISHED_AFTER_USE, PUBLISHED_BEFORE_USE, SIGNING_LIFETIME
 from ledgerlink_identity.domain.signing_keys import (
-    ACTIVE_LIFETIME,
-    PUBLISHED_AFTER_USE,
-    PUBLISHED_BEFORE_USE,
     KeyState,
     Rotation,
     SigningKey,
@@ -57,8 +55,8 @@ def test_keys_that_sign_or_wait_are_published() -> None:
 
 
 def test_the_active_key_is_due_after_its_lifetime() -> None:
-    assert not is_due([ACTIVE, WAITING], NOW + ACTIVE_LIFETIME - timedelta(seconds=1))
-    assert is_due([ACTIVE, WAITING], NOW + ACTIVE_LIFETIME)
+    assert not is_due([ACTIVE, WAITING], NOW + SIGNING_LIFETIME - timedelta(seconds=1))
+    assert is_due([ACTIVE, WAITING], NOW + SIGNING_LIFETIME)
 
 
 def test_two_active_keys_are_a_defect() -> None:

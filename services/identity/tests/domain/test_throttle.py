@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlink_identity.domain.throttle import (
-    FORGET_AFTER,
-    FREE_FAILURES,
-    PRESSURE_FAILURES,
-    WAIT_MAX_S,
-    Throttle,
-    after_failure,
-    under_pressure,
-    wait_s,
-)
+from ledgerlink_identity.domain.limits import FORGET_FAILURES_AFTER, FREE_FAILURES, PRESSURE_FAILURES, WAIT_MAX_S
+from ledgerlink_identity.domain.throttle import Throttle, after_failure, under_pressure, wait_s
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -54,7 +46,7 @@ def test_a_wait_ends_by_itself() -> None:
 
 
 def test_failures_are_forgotten_after_an_hour() -> None:
-    later = NOW + FORGET_AFTER
+    later = NOW + FORGET_FAILURES_AFTER
     assert after_failure(fail(12), later, pressed=False) == Throttle(1, later, None)
 
 

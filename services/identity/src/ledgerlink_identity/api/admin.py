@@ -19,7 +19,8 @@ from ledgerlink_identity.api.schemas import (
     user_response,
 )
 from ledgerlink_identity.commands import keys, roles
-from ledgerlink_identity.domain.emails import EMAIL_CHARS_MAX, key_for_lookup
+from ledgerlink_identity.domain.emails import key_for_lookup
+from ledgerlink_identity.domain.limits import EMAIL_CHARS_MAX
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.pagination import (
     PAGE_DEFAULT,

@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from ledgerlink_contracts.permissions import Permission
 from ledgerlink_identity import queries
 from ledgerlink_identity.api.callers import Rt
-from ledgerlink_identity.domain.signing_keys import KEY_SET_CACHE
+from ledgerlink_identity.domain.limits import KEY_SET_CACHE
 from ledgerlink_kit.wire import ResponseModel
 
 router = APIRouter(prefix="/.well-known", tags=["discovery"])

@@ -7,8 +7,7 @@ from pydantic import Field
 
 from ledgerlink_contracts.ids import SessionId, UserId
 from ledgerlink_contracts.permissions import Permission, Role
-from ledgerlink_identity.domain.emails import EMAIL_CHARS_MAX
-from ledgerlink_identity.domain.passwords import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
+from ledgerlink_identity.domain.limits import EMAIL_CHARS_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN
 from ledgerlink_identity.store.people import User
 from ledgerlink_kit.wire import RequestModel, ResponseModel
 

@@ -21,7 +21,7 @@ from ledgerlink_identity.commands import sessions, sign_ins
 from ledgerlink_identity.runtime import Runtime
 from ledgerlink_identity.store.sessions import Origin
 from ledgerlink_kit.auth import TokenVerifier
-from ledgerlink_kit.errors import Refused
+from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.problem import problem_response, responses
 
 router = APIRouter(tags=["tokens"])
@@ -62,12 +62,11 @@ async def token(request: Request, rt: Rt, origin: RequestOrigin) -> Response:
     if kind == "refresh_token":
         return await _refresh(fields, rt, origin)
     if kind != "client_credentials":
-        detail = "grant_type must be client_credentials or refresh_token."
         if kind is None:
             raise invalid_request("grant_type is missing.")
-        refusal = invalid_request(detail)
-        refusal.code, refusal.members["error"] = "unsupported-grant-type", "unsupported_grant_type"
-        raise refusal
+        detail = "grant_type must be client_credentials or refresh_token."
+        error = "unsupported_grant_type"
+        raise Refused(Kind.INVALID, "unsupported-grant-type", detail, error=error, error_description=detail)
     grant = read(ClientCredentialsGrant, fields)
     client_id, secret = _client(request, grant.client_id, grant.client_secret)
     try:

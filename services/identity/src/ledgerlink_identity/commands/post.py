@@ -10,7 +10,8 @@ from prometheus_client import Counter
 
 from ledgerlink_identity.connectors.mail import Mail, Mailer
 from ledgerlink_identity.domain.letters import letter_for
-from ledgerlink_identity.domain.one_time import LIFETIMES, MAILS_PER_HOUR_MAX, OneTimeToken, Purpose, token_hash
+from ledgerlink_identity.domain.limits import MAIL_TRIES_MAX, MAILS_PER_HOUR_MAX
+from ledgerlink_identity.domain.one_time import LIFETIMES, OneTimeToken, Purpose, token_hash
 from ledgerlink_identity.runtime import Runtime
 from ledgerlink_identity.store import mails, people
 from ledgerlink_identity.store.mails import WaitingMail
@@ -18,8 +19,6 @@ from ledgerlink_kit.db import Tx
 from ledgerlink_kit.errors import Unavailable
 from ledgerlink_kit.telemetry import span
 
-TRIES_MAX: Final = 8
-"""After this many tries, spread over about four hours, a mail is given up."""
 _FIRST_WAIT: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
 MAILS = Counter("ledgerlink_identity_mails_total", "Mails asked for, by what became of them", ["purpose", "outcome"])
@@ -45,7 +44,7 @@ async def send_next_mail(rt: Runtime, mailer: Mailer) -> bool:
     waiting, outcome = written.waiting, "dropped"
     if written.mail is not None:
         with span("send_mail", purpose=waiting.purpose.value):
-            outcome = await _hand_over(written.mail, mailer, last=waiting.tries >= TRIES_MAX)
+            outcome = await _hand_over(written.mail, mailer, last=waiting.tries >= MAIL_TRIES_MAX)
     MAILS.labels(waiting.purpose.value, outcome).inc()
     if outcome != "waiting":
         now = rt.clock.now()

@@ -11,9 +11,10 @@ from ledgerlink_contracts.identity.events import RevokedBecause
 from ledgerlink_contracts.ids import SessionId, UserId
 from ledgerlink_contracts.permissions import Permission, scope_text
 from ledgerlink_identity.commands.witness import tell_revoked, witness
-from ledgerlink_identity.domain.access_tokens import ACCESS_LIFETIME, Holder, claims_for
+from ledgerlink_identity.domain.access_tokens import Holder, claims_for
 from ledgerlink_identity.domain.audit import Happening
 from ledgerlink_identity.domain.emails import key_for_lookup
+from ledgerlink_identity.domain.limits import ACCESS_LIFETIME
 from ledgerlink_identity.domain.passwords import normalized
 from ledgerlink_identity.domain.scopes import granted_to_service, granted_to_user
 from ledgerlink_identity.domain.sessions import (

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from ledgerlink_contracts.permissions import Permission, Role, scope_text
+from ledgerlink_identity.domain.limits import ACCESS_LIFETIME
 
-ACCESS_LIFETIME: Final = timedelta(minutes=10)
 AUDIENCE: Final = "ledgerlink"
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - the media type of RFC 9068, section 2.1
 

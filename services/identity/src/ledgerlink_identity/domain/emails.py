@@ -1,14 +1,11 @@
 """What counts as an email address, and when two of them are the same person."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
 
+from ledgerlink_identity.domain.limits import EMAIL_CHARS_MAX
 from ledgerlink_kit.errors import Kind, Refused
-
-EMAIL_CHARS_MAX: Final = 254
-"""Longest address that can be delivered to (RFC 5321, section 4.5.3.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
+
+from ledgerlink_identity.domain.limits import PASSWORD_RESET_LIFETIME, VERIFICATION_LIFETIME
 
 
 class Purpose(StrEnum):
@@ -15,10 +17,7 @@ class Purpose(StrEnum):
     PASSWORD_RESET = "password-reset"  # noqa: S105 - the name of a purpose
 
 
-LIFETIMES: Final = {Purpose.VERIFICATION: timedelta(hours=24), Purpose.PASSWORD_RESET: timedelta(minutes=30)}
-
-MAILS_PER_HOUR_MAX: Final = 5
-"""Mails of one purpose to one address within an hour; more would make us a tool for flooding a mailbox."""
+LIFETIMES: Final = {Purpose.VERIFICATION: VERIFICATION_LIFETIME, Purpose.PASSWORD_RESET: PASSWORD_RESET_LIFETIME}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,10 @@ about digits and signs make passwords harder to remember and hardly harder to gu
 
 import unicodedata
 from collections.abc import Set as AbstractSet
-from typing import Final
 
 from ledgerlink_identity.domain.emails import Email
+from ledgerlink_identity.domain.limits import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PASSWORD_DISTINCT_CHARS_MIN
 from ledgerlink_kit.errors import Kind, Refused
-
-PASSWORD_CHARS_MIN: Final = 10
-PASSWORD_CHARS_MAX: Final = 256
-DISTINCT_CHARS_MIN: Final = 5
 
 
 def normalized(password: str) -> str:
@@ -34,8 +30,8 @@ def require_strong(password: str, email: Email, common: AbstractSet[str]) -> str
         raise _weak("too-long", f"Use at most {PASSWORD_CHARS_MAX} characters.")
     if folded in (email.key, email.key.partition("@")[0]):
         raise _weak("same-as-email", "Do not use your email address as password.")
-    if len(set(folded)) < DISTINCT_CHARS_MIN:
-        raise _weak("repetitive", f"Use at least {DISTINCT_CHARS_MIN} different characters.")
+    if len(set(folded)) < PASSWORD_DISTINCT_CHARS_MIN:
+        raise _weak("repetitive", f"Use at least {PASSWORD_DISTINCT_CHARS_MIN} different characters.")
     if folded in common:
         raise _weak("common", "This password is on the lists that attackers try first.")
     return password

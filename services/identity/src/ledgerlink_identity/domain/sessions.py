@@ -13,19 +13,12 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 from typing import Final
 from uuid import UUID
 
-RETRY_WINDOW: Final = timedelta(seconds=10)
-"""How long the client that rotated a token may come back with it and get the same successor."""
-IDLE_LIFETIME: Final = timedelta(days=14)
-"""How long a session lives without use."""
-ABSOLUTE_LIFETIME: Final = timedelta(days=90)
-"""How long a session lives at all, however much it is used."""
-LIVE_SESSIONS_MAX: Final = 100
-"""Live sessions of one person; the next sign-in ends the oldest."""
+from ledgerlink_identity.domain.limits import ABSOLUTE_LIFETIME, IDLE_LIFETIME, RETRY_WINDOW
 
 _PREFIX: Final = "llrt_"
 _SECRET_BYTES: Final = 32

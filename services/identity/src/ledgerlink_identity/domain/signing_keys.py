@@ -6,20 +6,11 @@ who had not looked since; a key that vanished the moment it retired would void t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
-from ledgerlink_identity.domain.access_tokens import ACCESS_LIFETIME
+from ledgerlink_identity.domain.limits import PUBLISHED_AFTER_USE, PUBLISHED_BEFORE_USE, SIGNING_LIFETIME
 from ledgerlink_kit.errors import Kind, Refused
-
-KEY_SET_CACHE: Final = timedelta(minutes=5)
-"""How long verifiers may keep the key set without asking again (its Cache-Control)."""
-PUBLISHED_BEFORE_USE: Final = 2 * KEY_SET_CACHE
-PUBLISHED_AFTER_USE: Final = ACCESS_LIFETIME + KEY_SET_CACHE
-"""How long a retired key stays published: the last token that it signed, and a cache's age more."""
-ACTIVE_LIFETIME: Final = timedelta(days=30)
-"""After this long the worker rotates by itself."""
 
 
 class KeyState(StrEnum):
@@ -63,7 +54,7 @@ def is_published(key: SigningKey, now: datetime) -> bool:
 def is_due(keys: Sequence[SigningKey], now: datetime) -> bool:
     """Return whether the active key has signed for long enough."""
     active = _only(keys, KeyState.ACTIVE)
-    return active.activated_at is not None and now >= active.activated_at + ACTIVE_LIFETIME
+    return active.activated_at is not None and now >= active.activated_at + SIGNING_LIFETIME
 
 
 def plan_rotation(keys: Sequence[SigningKey], now: datetime, *, force: bool) -> Rotation:

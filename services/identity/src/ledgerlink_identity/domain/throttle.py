@@ -10,16 +10,15 @@ belong to nobody are counted alike, so that being slowed down tells nothing.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Final
 
-FREE_FAILURES: Final = 5
-"""Failures in a row from one address before the first wait."""
-FREE_FAILURES_UNDER_PRESSURE: Final = 1
-PRESSURE_FAILURES: Final = 20
-"""Failures on one account within `FORGET_AFTER`, over all addresses, that count as pressure."""
-WAIT_FIRST_S: Final = 2
-WAIT_MAX_S: Final = 900
-FORGET_AFTER: Final = timedelta(hours=1)
+from ledgerlink_identity.domain.limits import (
+    FORGET_FAILURES_AFTER,
+    FREE_FAILURES,
+    FREE_FAILURES_UNDER_PRESSURE,
+    PRESSURE_FAILURES,
+    WAIT_FIRST_S,
+    WAIT_MAX_S,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def under_pressure(account_failures: int, *, address_is_known: bool) -> bool:
 
 def after_failure(throttle: Throttle | None, now: datetime, *, pressed: bool) -> Throttle:
     """Return the count with one more failure, and the wait that it brings: 2 s, doubled each time, up to 15 min."""
-    remembered = throttle is not None and now - throttle.last_failure_at < FORGET_AFTER
+    remembered = throttle is not None and now - throttle.last_failure_at < FORGET_FAILURES_AFTER
     failures = 1 + (throttle.failures if throttle is not None and remembered else 0)
     over = failures - (FREE_FAILURES_UNDER_PRESSURE if pressed else FREE_FAILURES)
     if over < 0:

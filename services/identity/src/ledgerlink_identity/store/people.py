@@ -12,7 +12,8 @@ from sqlalchemy.engine import Row
 
 from ledgerlink_contracts.permissions import Role
 from ledgerlink_identity.domain.emails import Email
-from ledgerlink_identity.domain.throttle import FORGET_AFTER, Throttle
+from ledgerlink_identity.domain.limits import FORGET_FAILURES_AFTER
+from ledgerlink_identity.domain.throttle import Throttle
 from ledgerlink_identity.tables import login_throttles, sessions, users
 from ledgerlink_kit.db import Tx
 
@@ -175,7 +176,9 @@ async def lift_throttles(tx: Tx, email_key: str, address: str | None = None) -> 
 
 async def recent_failures(tx: Tx, email_key: str, now: datetime) -> int:
     """Return the failures on an account from all addresses that still count."""
-    counted = sa.and_(login_throttles.c.email_key == email_key, login_throttles.c.last_failure_at > now - FORGET_AFTER)
+    counted = sa.and_(
+        login_throttles.c.email_key == email_key, login_throttles.c.last_failure_at > now - FORGET_FAILURES_AFTER
+    )
     statement = sa.select(sa.func.coalesce(sa.func.sum(login_throttles.c.failures), 0)).where(counted)
     return int(await tx.scalar(statement) or 0)
 

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from ledgerlink_contracts.identity.events import RevokedBecause
-from ledgerlink_identity.domain.sessions import LIVE_SESSIONS_MAX, RefreshToken, Session
+from ledgerlink_identity.domain.limits import LIVE_SESSIONS_MAX
+from ledgerlink_identity.domain.sessions import RefreshToken, Session
 from ledgerlink_identity.tables import sessions
 from ledgerlink_kit.db import Tx
 
