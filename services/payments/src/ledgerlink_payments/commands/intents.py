@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy.exc import IntegrityError
+
 from ledgerlink_contracts.ids import AttemptId, IntentId, MerchantId, WalletId
-from ledgerlink_kit.db import Tx
+from ledgerlink_kit.db import Tx, constraint_name
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.idempotency import Once, Reply
 from ledgerlink_kit.ids import uuid7
@@ -48,19 +50,18 @@ class NewIntent:
 
 
 async def create(rt: Runtime, once: Once, actor: Actor, new: NewIntent, render: Render, refuse: keys.Refuse) -> Reply:
-    """Create an intent and, when asked to, pay it. Refuses what `_check` and `_destination` refuse."""
+    """Create an intent and, when asked to, pay it. Refuses what `_check` refuses, and an absent destination."""
 
     async def begin_it(tx: Tx, answer: keys.Answer) -> Begun:
         intent = _drafted(rt, once, actor, new)
-        await _destination(tx, new.destination)
         if not new.confirm:
-            if await store.add_intent(tx, intent):
+            if await _add(tx, intent):
                 await tell_intent(tx, rt, intent, "payment_intent.created")
             await answer.keep(tx, render(intent))
             return intent, None, False
         attempt = _attempt(rt, once, intent)
         intent = intents.confirm(intent, attempt.id)
-        if not await store.add_intent(tx, intent):
+        if not await _add(tx, intent):
             return await _found_again(tx, intent.id, attempt.id)
         await store.add_attempt(tx, attempt)
         return intent, attempt, True
@@ -101,11 +102,14 @@ def _no_destination(destination: str) -> Refused:
     return refusals.invalid("transfer_data[destination]", f"No such destination: '{destination}'", "resource-missing")
 
 
-async def _destination(tx: Tx, destination: str) -> None:
-    if not destination.startswith(MerchantId.prefix):
-        return
-    if await store.merchant(tx, MerchantId.parse(destination)) is None:
-        raise _no_destination(destination)
+async def _add(tx: Tx, intent: Intent) -> bool:
+    """Write an intent, unless it is there; that its merchant exists is for the foreign key to say, without a look."""
+    try:
+        return await store.add_intent(tx, intent)
+    except IntegrityError as error:
+        if constraint_name(error) != "fk_intents_merchant_id":
+            raise
+        raise _no_destination(intent.destination) from None
 
 
 def _drafted(rt: Runtime, once: Once, actor: Actor, new: NewIntent) -> Intent:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from ledgerlink_contracts.ids import AttemptId, EventId, IntentId, MerchantId, PayoutId, RefundId
 from ledgerlink_kit.db import Tx
@@ -27,64 +27,92 @@ SWEEP_BATCH: Final = 20
 """How many rows of one kind a sweep claims at a time."""
 
 
+def _find(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.id == sa.bindparam("row_id"))
+
+
+def _add(table: sa.Table) -> Insert:
+    return insert(table).on_conflict_do_nothing()
+
+
+def _save(table: Workable) -> sa.Update:
+    held = table.c.lease_token.is_not_distinct_from(sa.bindparam("held_token", type_=sa.Uuid))
+    return sa.update(table).where(table.c.id == sa.bindparam("row_id"), held)
+
+
+# The statements of the hot path are made once: building one anew costs as much as running it.
+_MERCHANT: Final = _find(tables.merchants)
+_MERCHANT_LOCKED: Final = _MERCHANT.with_for_update(key_share=True)
+_ADD_MERCHANT: Final = _add(tables.merchants)
+_INTENT: Final = _find(tables.intents)
+_INTENT_LOCKED: Final = _INTENT.with_for_update()
+_ADD_INTENT: Final = _add(tables.intents)
+_SAVE_INTENT: Final = sa.update(tables.intents).where(tables.intents.c.id == sa.bindparam("row_id"))
+_ATTEMPT: Final = _find(tables.attempts)
+_ATTEMPT_LOCKED: Final = _ATTEMPT.with_for_update()
+_ADD_ATTEMPT: Final = sa.insert(tables.attempts)
+_SAVE_ATTEMPT: Final = _save(tables.attempts)
+_REFUND_LOCKED: Final = _find(tables.refunds).with_for_update()
+_ADD_REFUND: Final = _add(tables.refunds)
+_SAVE_REFUND: Final = _save(tables.refunds)
+_PAYOUT_LOCKED: Final = _find(tables.payouts).with_for_update()
+_ADD_PAYOUT: Final = _add(tables.payouts)
+_SAVE_PAYOUT: Final = _save(tables.payouts)
+_ADD_EVENTS: Final = sa.insert(tables.events)
+
+
 async def merchant(tx: Tx, merchant_id: MerchantId, *, lock: bool = False) -> Merchant | None:
     """Give a merchant; with ``lock`` others that want to change or pay them out wait."""
-    query = sa.select(tables.merchants).where(tables.merchants.c.id == merchant_id.uuid)
-    row = (await tx.execute(query.with_for_update(key_share=True) if lock else query)).one_or_none()
+    query = _MERCHANT_LOCKED if lock else _MERCHANT
+    row = (await tx.execute(query, {"row_id": merchant_id.uuid})).one_or_none()
     return rows.merchant(row) if row else None
 
 
 async def add_merchant(tx: Tx, new: Merchant) -> bool:
     """Write a merchant; false when the id is there already."""
-    query = insert(tables.merchants).values(rows.of_merchant(new)).on_conflict_do_nothing()
-    return (await tx.execute(query)).rowcount == 1
+    return (await tx.execute(_ADD_MERCHANT, rows.of_merchant(new))).rowcount == 1
 
 
 async def intent(tx: Tx, intent_id: IntentId) -> Intent | None:
     """Give an intent and lock it."""
-    query = sa.select(tables.intents).where(tables.intents.c.id == intent_id.uuid).with_for_update()
-    row = (await tx.execute(query)).one_or_none()
+    row = (await tx.execute(_INTENT_LOCKED, {"row_id": intent_id.uuid})).one_or_none()
     return rows.intent(row) if row else None
 
 
 async def add_intent(tx: Tx, new: Intent) -> bool:
     """Write an intent; false when the id is there already: the same request came before."""
-    query = insert(tables.intents).values(rows.of_intent(new)).on_conflict_do_nothing()
-    return (await tx.execute(query)).rowcount == 1
+    return (await tx.execute(_ADD_INTENT, rows.of_intent(new))).rowcount == 1
 
 
 async def save_intent(tx: Tx, changed: Intent) -> None:
     """Write what can change of an intent."""
-    values = rows.changes_of_intent(changed)
-    await tx.execute(sa.update(tables.intents).where(tables.intents.c.id == changed.id.uuid).values(values))
+    await tx.execute(_SAVE_INTENT, {"row_id": changed.id.uuid, **rows.changes_of_intent(changed)})
 
 
 async def attempt(tx: Tx, attempt_id: AttemptId) -> Attempt | None:
     """Give an attempt and lock it; its intent is locked before it."""
-    query = sa.select(tables.attempts).where(tables.attempts.c.id == attempt_id.uuid).with_for_update()
-    row = (await tx.execute(query)).one_or_none()
+    row = (await tx.execute(_ATTEMPT_LOCKED, {"row_id": attempt_id.uuid})).one_or_none()
     return rows.attempt(row) if row else None
 
 
 async def pair(view: Tx, attempt_id: AttemptId) -> tuple[Intent, Attempt] | None:
     """Give an attempt with its intent, unlocked."""
-    row = (await view.execute(sa.select(tables.attempts).where(tables.attempts.c.id == attempt_id.uuid))).one_or_none()
+    row = (await view.execute(_ATTEMPT, {"row_id": attempt_id.uuid})).one_or_none()
     if row is None:
         return None
-    owner = (await view.execute(sa.select(tables.intents).where(tables.intents.c.id == row.intent_id))).one()
+    owner = (await view.execute(_INTENT, {"row_id": row.intent_id})).one()
     return rows.intent(owner), rows.attempt(row)
 
 
 async def add_attempt(tx: Tx, new: Attempt) -> None:
     """Write an attempt."""
-    await tx.execute(sa.insert(tables.attempts).values(rows.of_attempt(new)))
+    await tx.execute(_ADD_ATTEMPT, rows.of_attempt(new))
 
 
 async def save_attempt(tx: Tx, changed: Attempt, token: UUID | None) -> bool:
     """Write what can change of an attempt, unless somebody else has taken it over; says whether it was written."""
-    table = tables.attempts
-    query = sa.update(table).where(table.c.id == changed.id.uuid, table.c.lease_token.is_not_distinct_from(token))
-    return (await tx.execute(query.values(rows.changes_of_attempt(changed)))).rowcount == 1
+    held = {"row_id": changed.id.uuid, "held_token": token}
+    return (await tx.execute(_SAVE_ATTEMPT, {**held, **rows.changes_of_attempt(changed)})).rowcount == 1
 
 
 async def resolve_review(tx: Tx, attempt_id: AttemptId, resolution: str, now: datetime) -> bool:
@@ -104,42 +132,36 @@ async def resolve_review(tx: Tx, attempt_id: AttemptId, resolution: str, now: da
 
 async def refund(tx: Tx, refund_id: RefundId) -> Refund | None:
     """Give a refund and lock it; its intent is locked before it."""
-    query = sa.select(tables.refunds).where(tables.refunds.c.id == refund_id.uuid).with_for_update()
-    row = (await tx.execute(query)).one_or_none()
+    row = (await tx.execute(_REFUND_LOCKED, {"row_id": refund_id.uuid})).one_or_none()
     return rows.refund(row) if row else None
 
 
 async def add_refund(tx: Tx, new: Refund) -> bool:
     """Write a refund; false when the id is there already: the same request came before."""
-    query = insert(tables.refunds).values(rows.of_refund(new)).on_conflict_do_nothing()
-    return (await tx.execute(query)).rowcount == 1
+    return (await tx.execute(_ADD_REFUND, rows.of_refund(new))).rowcount == 1
 
 
 async def save_refund(tx: Tx, changed: Refund, token: UUID | None) -> bool:
     """Write what can change of a refund, unless somebody else has taken the work over; says whether it was written."""
-    table = tables.refunds
-    query = sa.update(table).where(table.c.id == changed.id.uuid, table.c.lease_token.is_not_distinct_from(token))
-    return (await tx.execute(query.values(rows.changes_of_refund(changed)))).rowcount == 1
+    held = {"row_id": changed.id.uuid, "held_token": token}
+    return (await tx.execute(_SAVE_REFUND, {**held, **rows.changes_of_refund(changed)})).rowcount == 1
 
 
 async def payout(tx: Tx, payout_id: PayoutId) -> Payout | None:
     """Give a payout and lock it."""
-    query = sa.select(tables.payouts).where(tables.payouts.c.id == payout_id.uuid).with_for_update()
-    row = (await tx.execute(query)).one_or_none()
+    row = (await tx.execute(_PAYOUT_LOCKED, {"row_id": payout_id.uuid})).one_or_none()
     return rows.payout(row) if row else None
 
 
 async def add_payout(tx: Tx, new: Payout) -> bool:
     """Write a payout; false when the id is there already, or another one is setting money aside right now."""
-    query = insert(tables.payouts).values(rows.of_payout(new)).on_conflict_do_nothing()
-    return (await tx.execute(query)).rowcount == 1
+    return (await tx.execute(_ADD_PAYOUT, rows.of_payout(new))).rowcount == 1
 
 
 async def save_payout(tx: Tx, changed: Payout, token: UUID | None) -> bool:
     """Write what can change of a payout, unless somebody else has taken the work over; says whether it was written."""
-    table = tables.payouts
-    query = sa.update(table).where(table.c.id == changed.id.uuid, table.c.lease_token.is_not_distinct_from(token))
-    return (await tx.execute(query.values(rows.changes_of_payout(changed)))).rowcount == 1
+    held = {"row_id": changed.id.uuid, "held_token": token}
+    return (await tx.execute(_SAVE_PAYOUT, {**held, **rows.changes_of_payout(changed)})).rowcount == 1
 
 
 async def claim_due(
@@ -203,7 +225,7 @@ async def add_events(tx: Tx, told: Sequence[tuple[str, dict[str, Any], str, Merc
         }
         for kind, thing, owner, merchant_id in told
     ]
-    await tx.execute(sa.insert(tables.events), values)
+    await tx.execute(_ADD_EVENTS, values)
 
 
 def leased(now: datetime, lease: timedelta, token: UUID) -> Work:
