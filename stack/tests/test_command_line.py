@@ -197,3 +197,17 @@ def test_a_short_log_stays(tmp_path: Path) -> None:
     file = tmp_path / "wallet.log"
     file.write_text("short")
     assert not logs.rotate(file)
+
+
+def test_the_last_words_are_postgresqls_reason_where_there_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "postgres.log"
+    file.write_text(
+        "t [1] PANIC:  could not write: No space left on device\nt [1] LOG:  database system is shut down\n"
+    )
+    assert logs.last_words(file) == "t [1] PANIC:  could not write: No space left on device"
+
+
+def test_the_last_words_of_anybody_else_are_the_last_line(tmp_path: Path) -> None:
+    file = tmp_path / "wallet.log"
+    file.write_text("Traceback\nKeyError: 'x'\n\n")
+    assert logs.last_words(file) == "KeyError: 'x'"

@@ -51,6 +51,12 @@ def test_a_nearly_full_disk_is_said_with_the_numbers() -> None:
     assert "LEDGERLINK_HOME" in trouble.advice
 
 
+def test_a_stack_that_has_its_data_needs_less_space_to_start_again(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{}")
+    assert "60 MiB free" in checks.check_space(tmp_path, lambda _folder: 60 * 1024 * 1024)
+    assert "needs 50" in refusal(lambda: checks.check_space(tmp_path, lambda _folder: 0)).sentence
+
+
 def test_a_disk_that_is_full_in_the_middle_of_writing_is_said_as_such() -> None:
     trouble = file_trouble(OSError(errno.ENOSPC, "No space left on device"), Path("/somewhere"))
     assert trouble.sentence == "The disk that holds /somewhere is full."
@@ -83,6 +89,13 @@ def test_our_own_running_process_does_not_make_its_port_busy(make_service: MakeS
         taken.listen()
         plan = Plan("test-stack", (make_service("gateway", port=int(taken.getsockname()[1])),))
         assert checks.check_ports(plan, running={"gateway"}) == "1 ports are free or ours"
+
+
+def test_a_port_lent_to_some_client_is_not_called_busy(make_service: MakeService) -> None:
+    with socket.socket() as lent:
+        lent.bind(("127.0.0.1", 0))  # bound, but nobody answers
+        plan = Plan("test-stack", (make_service("gateway", port=int(lent.getsockname()[1])),))
+        assert checks.check_ports(plan) == "1 ports are free or ours"
 
 
 @pytest.mark.parametrize(

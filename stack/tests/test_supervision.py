@@ -27,6 +27,7 @@ from ledgerlink_stack.trouble import Trouble
 from ledgerlink_stack.up import bring_down, bring_up
 
 MakeService = Callable[..., Program]
+SMALL_SERVICE = Path(__file__).with_name("small_service.py")
 
 
 def nothing(_processes: Sequence[ProcessState]) -> None:
@@ -205,6 +206,19 @@ def test_a_process_that_ends_at_once_is_named_with_its_last_words(home: Home, ma
         bring_up(home, plan, nothing)
     assert caught.value.sentence == "broken does not start: ended with exit code 3: the flux compensator is missing."
     assert "ledgerlink logs broken" in caught.value.advice
+
+
+def test_up_tries_again_what_it_gave_up_before(home: Home, make_service: MakeService) -> None:
+    broken = make_service("broken")
+    script = home.path / "broken.py"
+    script.write_text("raise SystemExit(3)")
+    plan = Plan(
+        "test-stack", (replace(broken, command=(sys.executable, "-S", str(script), str(broken.port))),), stop_grace_s=5
+    )
+    with pytest.raises(Trouble):
+        bring_up(home, plan, nothing)
+    script.write_text(SMALL_SERVICE.read_text())
+    assert bring_up(home, plan, nothing).healed == ("broken",)
 
 
 def test_a_damaged_data_folder_is_said_in_one_sentence(home: Home, with_servers: Plan) -> None:

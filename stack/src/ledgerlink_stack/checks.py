@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ledgerlink_stack.ports import LOOPBACK, is_free
+from ledgerlink_stack.ports import LOOPBACK, accepts, is_free
 from ledgerlink_stack.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ledgerlink_stack.plan import Plan
 
 OLDEST_PYTHON = (3, 11)
-NEEDED_BYTES = 300 * 1024 * 1024
 MEBIBYTE = 1024 * 1024
+NEEDED_FIRST_BYTES = 300 * MEBIBYTE  # a fresh data folder, its log, and some room to live
+NEEDED_AGAIN_BYTES = 50 * MEBIBYTE
 
 
 def check_python(version: tuple[int, int] = sys.version_info[:2]) -> str:
@@ -46,13 +47,17 @@ def check_platform(system: str = sys.platform, machine: str | None = None) -> st
 
 
 def check_space(folder: Path, free_bytes: Callable[[Path], int] | None = None) -> str:
-    """Say how much space is left where `folder` is or will be. Raises `Trouble` when it is too little to start."""
+    """Say how much space is left where `folder` is or will be. Raises `Trouble` when it is too little to start.
+
+    The first start needs more than the later ones, which find their data in place.
+    """
+    needed = NEEDED_AGAIN_BYTES if (folder / "plan.json").exists() else NEEDED_FIRST_BYTES
     existing = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
     free = (free_bytes or _free_bytes)(existing)
-    if free < NEEDED_BYTES:
+    if free < needed:
         raise Trouble(
             f"Only {free // MEBIBYTE} MiB are free on the disk that holds {folder}; "
-            f"LedgerLink needs {NEEDED_BYTES // MEBIBYTE}.",
+            f"LedgerLink needs {needed // MEBIBYTE}.",
             "Free some space, or set LEDGERLINK_HOME to a folder on another disk.",
         )
     return f"{free // MEBIBYTE} MiB free for {folder}"
@@ -66,7 +71,11 @@ def _free_bytes(folder: Path) -> int:
 def check_ports(plan: Plan, running: Collection[str] = ()) -> str:
     """Say that every port is free but those of our own `running` processes. Raises `Trouble` for the first taken."""
     for program in plan.programs:
-        if program.port and program.name not in running and not is_free(program.port):
+        if not program.port or program.name in running or is_free(program.port):
+            continue
+        # A port that nobody answers on is some client's, lent by the system for the length of its connection: the
+        # supervisor tries again until it is back.
+        if accepts(program.port):
             raise Trouble(
                 f"Port {program.port}, which {program.name} needs, is taken{_by_whom(program.port)}.",
                 f"Stop that program, or choose another port with {port_variable(program.name)}=<port>.",

@@ -30,7 +30,6 @@ LONGEST_PATIENCE_S = 15.0
 WORKED_S = 20.0
 ASK_WHILE_STARTING_S = 0.2
 ASK_WHILE_READY_S = 3.0
-REASON_LENGTH = 300
 
 
 class Child:
@@ -155,14 +154,14 @@ class Child:
         if self.condition == "stopping":
             self._become("stopped")
             return
-        said = [line.strip() for line in logs.tail(self.log, 5) if line.strip()]
+        said = logs.last_words(self.log)
         if code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
         elif code == UNSEEN_END:
             how = "ended unseen"
         else:
             how = f"ended with exit code {code}"
-        self._failed(now, f"{how}: {said[-1][:REASON_LENGTH]}" if said and 0 <= code < UNSEEN_END else how)
+        self._failed(now, f"{how}: {said}" if said and 0 <= code < UNSEEN_END else how)
 
     def _failed(self, now: float, reason: str) -> None:
         """Plan the next start, later each time."""
@@ -175,7 +174,8 @@ class Child:
         self._become("restarting")
 
     def hurry(self) -> None:
-        """Start again at once instead of waiting the patience out."""
+        """Start again at once instead of waiting the patience out, and with all patience again."""
+        self.failures_in_row = 0
         self._retry_at = 0.0
         self._patience = FIRST_PATIENCE_S
 

@@ -9,6 +9,8 @@ from pathlib import Path
 LIMIT_BYTES = 10 * 1024 * 1024
 KEPT = 3
 TAIL_BYTES = 64 * 1024
+LINES_ASKED = 20
+WORDS_LENGTH = 300
 
 
 def rotate(file: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
@@ -46,3 +48,10 @@ def tail(file: Path, lines: int) -> list[str]:
     except FileNotFoundError:
         return []
     return found[-lines:] if lines > 0 else []
+
+
+def last_words(file: Path) -> str:
+    """Return the line that most likely says why a process ended: PostgreSQL's own word for it, else the last line."""
+    lines = [line.strip() for line in tail(file, LINES_ASKED) if line.strip()]
+    named = [line for line in lines if any(word in line for word in (" FATAL: ", " PANIC: ", "No space left"))]
+    return (named or lines or [""])[-1][:WORDS_LENGTH]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT_S = 0.5
+QUIET_RANGE = 15_000, 31_000
+TRIES = 100
 
 
 def free_port() -> int:
@@ -13,6 +16,15 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def quiet_port(dice: random.Random) -> int:
+    """Return a free port from below the range that systems lend to clients, for a server that must come back to it."""
+    for _ in range(TRIES):
+        port = dice.randint(*QUIET_RANGE)
+        if is_free(port):
+            return port
+    return free_port()
 
 
 def is_free(port: int) -> bool:

@@ -140,9 +140,7 @@ class Supervisor:
 
     def _hopeless(self, child: Child) -> Trouble:
         """Say why a server does not start, in its own words where it left any."""
-        lines = logs.tail(child.log, 20)
-        said = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "ERROR", "No space"))]
-        reason = said[-1].split("] ", 1)[-1].strip() if said else child.reason
+        reason = logs.last_words(child.log).rpartition("] ")[2].strip() or child.reason
         if "No space left" in reason:
             return Trouble(
                 f"{child.program.name} cannot start: the disk that holds {self._home.path} is full.",
@@ -173,7 +171,7 @@ class Supervisor:
         self._publish()
 
     def _publish(self) -> None:
-        """Write the state down when it changed. A full disk must not take the running stack with it."""
+        """Write the state down when it changed; what cannot be written now is tried again at the next tick."""
         self._state = replace(self._state, processes=tuple(child.state() for child in self._children))
         if self._state == self._written:
             return
@@ -181,7 +179,7 @@ class Supervisor:
             save_state(self._home.state_file, self._state)
             self._written = self._state
         except OSError as error:
-            print(f"The state could not be written: {error}", flush=True)
+            note(f"The state could not be written: {error}")
 
     def _shut_down(self) -> None:
         """Stop everything, stage by stage: first who takes requests, last who holds the data."""
@@ -212,6 +210,12 @@ class Supervisor:
         return True
 
 
+def note(text: str) -> None:
+    """Write one line to the supervisor's log. A full disk must not take the running stack with it."""
+    with suppress(OSError):
+        print(text, flush=True)
+
+
 def forget_dead_server(data: Path) -> None:
     """Remove PostgreSQL's lock file when the number in it now belongs to somebody else's process.
 
@@ -240,7 +244,7 @@ def prepare(home: Home, plan: Plan) -> None:
     """
     ended = processes.end_all(load_plan(home.plan_file), load_state(home.state_file), ORPHAN_GRACE_S)
     if ended:
-        print(f"Ended what an earlier supervisor left behind: {', '.join(ended)}.", flush=True)
+        note(f"Ended what an earlier supervisor left behind: {', '.join(ended)}.")
     program = plan.program("postgres")
     if program is None:
         return
@@ -278,7 +282,7 @@ def main(folder: str) -> int:
             if mine:
                 return _supervise(home, stop, hurry)
         if time.monotonic() > deadline:
-            print("Another supervisor looks after this home.", flush=True)
+            note("Another supervisor looks after this home.")
             return 0
         time.sleep(TICK_S)
 
@@ -287,7 +291,7 @@ def _supervise(home: Home, stop: threading.Event, hurry: threading.Event) -> int
     """Do everything that needs the lock."""
     plan = load_plan(home.plan_file)
     if plan is None:
-        print(f"There is no plan in {home.plan_file}.", flush=True)
+        note(f"There is no plan in {home.plan_file}.")
         return 2
     try:
         prepare(home, plan)
@@ -301,7 +305,7 @@ def _supervise(home: Home, stop: threading.Event, hurry: threading.Event) -> int
 
 def _give_up(home: Home, plan: Plan, trouble: Trouble) -> None:
     """Leave the reason where `up` looks for it."""
-    print(trouble, flush=True)
+    note(str(trouble))
     state = StackState(
         supervisor=None,
         started_at=time.time(),

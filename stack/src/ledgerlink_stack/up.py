@@ -24,7 +24,7 @@ from ledgerlink_stack.state import StackState, load_state, save_state
 from ledgerlink_stack.trouble import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ledgerlink_stack.state import ProcessState
 
@@ -78,7 +78,8 @@ def _join(home: Home, plan: Plan, show: Callable[[Sequence[ProcessState]], None]
         supervisor = processes.recorded(state.supervisor)
         if supervisor is not None:
             supervisor.send_signal(signal.SIGHUP)
-    _wait_until_ready(home, show, begun, restarted=False)
+    tried = {process.name: process.restarts for process in state.processes} if state else {}
+    _wait_until_ready(home, show, begun, restarted=False, tried=tried)
     if not supervisor_runs(home):  # it was just being killed when we asked for it
         return bring_up(home, plan, show)
     return Risen(
@@ -121,9 +122,17 @@ def _start_supervisor(home: Home, plan: Plan) -> None:
 
 
 def _wait_until_ready(
-    home: Home, show: Callable[[Sequence[ProcessState]], None], begun: float, *, restarted: bool
+    home: Home,
+    show: Callable[[Sequence[ProcessState]], None],
+    begun: float,
+    *,
+    restarted: bool,
+    tried: Mapping[str, int] | None = None,
 ) -> StackState:
-    """Follow the state until everything is ready. Raises `Trouble` when it cannot be or takes too long."""
+    """Follow the state until everything is ready. Raises `Trouble` when it cannot be or takes too long.
+
+    `tried` are the restarts before we came: only what fails from now on counts as hopeless.
+    """
     seen_alive = not restarted
     while True:
         state = load_state(home.state_file)
@@ -136,7 +145,7 @@ def _wait_until_ready(
             show(state.processes)
             if state.phase == "running" and not _not_ready(state) and state.processes:
                 return state
-            _raise_hopeless(home, state)
+            _raise_hopeless(home, state, tried or {})
         elapsed = time.monotonic() - begun
         if not restarted and not runs:
             return state or StackState(None, 0.0, "")  # killed while we waited: the caller starts another
@@ -155,10 +164,11 @@ def _wait_until_ready(
         time.sleep(POLL_S)
 
 
-def _raise_hopeless(home: Home, state: StackState) -> None:
+def _raise_hopeless(home: Home, state: StackState, tried: Mapping[str, int]) -> None:
     """Stop waiting for a process that ends again and again."""
     for process in state.processes:
-        if process.failures_in_row >= HOPELESS_STARTS:
+        fresh = process.restarts - tried.get(process.name, 0)
+        if process.failures_in_row >= HOPELESS_STARTS and fresh >= HOPELESS_STARTS - 1:
             raise Trouble(
                 f"{process.name} does not start: {process.reason}.".replace("..", "."), _last_words(home, process.name)
             )
@@ -166,8 +176,8 @@ def _raise_hopeless(home: Home, state: StackState) -> None:
 
 def _last_words(home: Home, name: str) -> str:
     """Point at the log, with its last line."""
-    said = [line.strip() for line in logs.tail(home.log_of(name), 5) if line.strip()]
-    return f"`ledgerlink logs {name}` has the whole story{f'; it ends with: {said[-1][:300]}' if said else ''}."
+    said = logs.last_words(home.log_of(name))
+    return f"`ledgerlink logs {name}` has the whole story{f'; it ends with: {said}' if said else ''}."
 
 
 def bring_down(home: Home, show: Callable[[Sequence[ProcessState]], None]) -> list[str]:
