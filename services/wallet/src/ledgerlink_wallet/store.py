@@ -6,7 +6,7 @@ COPY are what makes them cheap. Every function takes the open transaction first.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -30,7 +30,7 @@ from ledgerlink_wallet.domain.books import (
     WalletKey,
 )
 
-Tx = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 """A connection with an open transaction."""
 
 

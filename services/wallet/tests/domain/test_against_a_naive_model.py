@@ -6,10 +6,20 @@ is what open holds reserve, and no wallet is below zero.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 
 from ledgerlink_contracts.ids import AccountId, WalletId
 from ledgerlink_contracts.wallet.chart import Side
@@ -53,7 +63,7 @@ WIRES = [str(WalletId(wallet)) for wallet in WALLETS]
 PARTIES = [*WIRES, "world", "merchant:a", "clearing:sandbox"]
 CREDIT_NORMAL = {*WIRES, "merchant:a"}
 
-NOTHING: object = multiple()
+NOTHING: MultipleResults[Any] = multiple()
 
 parties = st.sampled_from(PARTIES)
 amounts = st.integers(1, 60)
