@@ -5,7 +5,8 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Annotated
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -17,6 +18,9 @@ from ledgerlink_identity.store.keys import active_private
 from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.settings import StoredSettings, env_prefix
+
+SERVICE_SECRET_CHARS_MIN: Final = 24
+Network = IPv4Network | IPv6Network
 
 
 def _known_clients(clients: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -35,7 +39,14 @@ def _readable_key(key: SecretStr) -> SecretStr:
     return key
 
 
-SERVICE_SECRET_CHARS_MIN = 24
+def _readable_networks(text: str) -> str:
+    networks_of(text)
+    return text
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """Read addresses or CIDR blocks, by comma. Raises `ValueError`."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 class Settings(StoredSettings):
@@ -57,8 +68,8 @@ class Settings(StoredSettings):
     require_verified_email: bool = Field(
         default=False, description="Let only people sign in who have verified their address"
     )
-    trusted_proxies: frozenset[str] = Field(
-        frozenset({"127.0.0.1", "::1"}), description="Peers whose X-Forwarded-For is believed, as JSON"
+    trusted_proxies: Annotated[str, AfterValidator(_readable_networks)] = Field(
+        "127.0.0.0/8,::1", description="Addresses or CIDR blocks, by comma, whose X-Forwarded-For is believed"
     )
     hash_threads: int = Field(THREADS, ge=1, le=64, description="Passwords checked at the same time")
     hash_waiting_max: int = Field(WAITING_MAX, ge=1, description="Passwords in line to be checked")
@@ -96,6 +107,7 @@ class Runtime:
     signer: ActiveSigner
     service_secrets: ServiceSecrets
     common_passwords: frozenset[str]
+    trusted_proxies: tuple[Network, ...]
 
     def __repr__(self) -> str:
         return f"Runtime(environment={self.settings.environment!r})"
@@ -120,6 +132,7 @@ def make_runtime(
         signer=ActiveSigner(lambda: _load_signer(db, vault), clock),
         service_secrets=ServiceSecrets.of(settings.service_clients),
         common_passwords=read_common_passwords(),
+        trusted_proxies=networks_of(settings.trusted_proxies),
     )
 
 

@@ -161,6 +161,7 @@ def test_a_services_secret_matches_only_itself(make_settings: Any) -> None:
         ({"service_clients": {"stranger": "s" * 32}}, "no permissions are defined"),
         ({"service_clients": {"payments": "short"}}, "shorter than"),
         ({"key_encryption_key": "nonsense"}, "KEY_ENCRYPTION_KEY"),
+        ({"trusted_proxies": "10.0.0.0/8, the gateway"}, "does not appear to be an IPv4 or IPv6 network"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_start(make_settings: Any, change: dict[str, Any], why: str) -> None:

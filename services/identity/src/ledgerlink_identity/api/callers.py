@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from ledgerlink_contracts.ids import SessionId, UserId
 from ledgerlink_contracts.permissions import Permission
 from ledgerlink_identity import queries
-from ledgerlink_identity.runtime import Runtime
+from ledgerlink_identity.runtime import Network, Runtime
 from ledgerlink_identity.store.people import User
 from ledgerlink_identity.store.sessions import Origin
 from ledgerlink_kit.auth import Caller, requires
@@ -36,13 +36,17 @@ async def origin_of(request: Request, rt: Rt) -> Origin:
     """
     address = request.client.host if request.client else "unknown"
     hops = [hop.strip() for value in request.headers.getlist("x-forwarded-for") for hop in value.split(",")]
-    while address in rt.settings.trusted_proxies and hops:
+    while hops and _is_within(address, rt.trusted_proxies):
         hop = hops.pop()
         if not _is_address(hop):
             break
         address = hop
     agent = request.headers.get("user-agent", "")[:_USER_AGENT_CHARS_MAX]
     return Origin(address, agent)
+
+
+def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    return _is_address(address) and any(ip_address(address) in network for network in networks)
 
 
 def _is_address(text: str) -> bool:
