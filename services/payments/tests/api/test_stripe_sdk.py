@@ -77,7 +77,7 @@ async def test_confirm_and_capture_in_steps(door: Any, sdk: Sdk) -> None:
     assert (captured.status, captured.amount_received) == ("succeeded", 600)
 
 
-async def test_cancel(door: Any, sdk: Sdk) -> None:
+async def test_an_authorized_intent_is_canceled_with_its_reason(door: Any, sdk: Sdk) -> None:
     client = sdk(door.house.payer)
     drafted = await apart(client.v1.payment_intents.create, _order(door, capture_method="manual", confirm=True))
     canceled = await apart(client.v1.payment_intents.cancel, drafted.id, {"cancellation_reason": "abandoned"})
@@ -100,7 +100,7 @@ async def test_refund_and_pay_out(door: Any, sdk: Sdk) -> None:
     assert found.id == payout.id
 
 
-async def test_accounts(door: Any, sdk: Sdk) -> None:
+async def test_a_merchant_is_made_listed_and_read(door: Any, sdk: Sdk) -> None:
     shop = sdk(door.house.shop)
     door.house.clock.advance(1)
     made = await apart(

@@ -107,4 +107,6 @@ async def test_a_payout_on_its_way_whose_provider_is_silent_is_asked_again(house
     house.provider.settle_payout(payout["id"], PayoutOutcome.PAID)
     house.provider.lose_before.append("lookup_payout")
     await house.sweep_for(600)
+    (row,) = await house.rows(tables.payouts)
+    assert (row.state, row.posted) == ("paid", True)
     await house.books_are_square()
