@@ -90,6 +90,7 @@ class RawUpstream:
     connections: int = 0
     port: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _writers: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
 
     @property
@@ -102,10 +103,20 @@ class RawUpstream:
         for writer in self._writers:
             writer.transport.abort()
 
+    async def end(self) -> None:
+        """End every connection and what answers on it."""
+        self.cut_connections()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         self.connections += 1
         self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             while not writer.is_closing():
                 request = await _read_request(reader, reads_body=self.reads_bodies)
@@ -113,9 +124,10 @@ class RawUpstream:
                 self.asked.set()
                 answer = self.answers.pop(0) if self.answers else self.otherwise
                 await answer(request, self, reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
+            self._tasks.discard(task)
             self._writers.discard(writer)
             writer.close()
 
@@ -130,7 +142,7 @@ async def raw_upstream(otherwise: Answer = answer_ok) -> AsyncGenerator[RawUpstr
         yield upstream
     finally:
         server.close()
-        upstream.cut_connections()
+        await upstream.end()
         with suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await server.wait_closed()
@@ -151,13 +163,13 @@ MakeStand = Callable[..., Awaitable[Stand]]
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncGenerator[int]:
+async def serving(app: ASGIApp, protocol: type[StrictProtocol] = StrictProtocol) -> AsyncGenerator[int]:
     """Serve ``app`` as in production, with its lifespan, on a free port; gives the port."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
         port=0,
-        http=StrictProtocol,
+        http=protocol,
         ws="none",
         proxy_headers=False,
         access_log=False,

@@ -332,3 +332,41 @@ async def test_an_answered_error_does_not_open_the_circuit(server: RawUpstream) 
 def test_an_upstream_is_a_scheme_a_host_and_a_port(url: str) -> None:
     with pytest.raises(ValueError, match="nothing more"):
         Upstream("store", url, UpstreamRule(), SystemClock())
+
+
+async def _pour(server: RawUpstream, size: int, *, pause_s: float, timeout_s: float) -> tuple[float, bytes | None]:
+    """Stream a body of ``size`` to a service that reads it after a pause; gives how long the writing took."""
+
+    async def read_late(
+        _request: RawRequest, _upstream: RawUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await asyncio.sleep(pause_s)
+        received = 0
+        while received < size:
+            received += len(await reader.read(1 << 20))
+        writer.write(OK)
+
+    server.reads_bodies = False
+    server.answers = [read_late]
+    head = b"POST /x HTTP/1.1\r\nhost: store\r\ncontent-length: %d\r\n\r\n" % size
+    request = OutRequest(method="POST", head=head, body=None, is_repeatable=False)
+    exchange, connection = await _upstream(server).send(request, 2.0)
+    started = asyncio.get_running_loop().time()
+    for _ in range(size // 65536):
+        await connection.write(b"x" * 65536, timeout_s)
+    connection.end()
+    took = asyncio.get_running_loop().time() - started
+    await exchange.head(10.0)
+    return took, await exchange.chunk(2.0)
+
+
+async def test_a_slow_service_holds_the_caller_back(server: RawUpstream) -> None:
+    took, body = await _pour(server, 64 * 1024 * 1024, pause_s=0.3, timeout_s=10.0)
+    assert took >= 0.25
+    assert body == b"ok"
+
+
+async def test_a_service_that_takes_no_more_of_a_body_times_out(server: RawUpstream) -> None:
+    with pytest.raises(UpstreamSilent) as silence:
+        await _pour(server, 64 * 1024 * 1024, pause_s=1.0, timeout_s=0.2)
+    assert silence.value.reason is Reason.UPSTREAM_TIMEOUT

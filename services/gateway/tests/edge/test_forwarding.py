@@ -107,6 +107,18 @@ async def test_behind_a_trusted_proxy_its_word_on_the_client_is_passed_on(make_s
     assert stand.upstream.requests[0].header("x-forwarded-for") == "203.0.113.7"
 
 
+async def test_transport_security_is_said_when_a_trusted_proxy_says_that_the_caller_came_by_tls(
+    make_stand: MakeStand,
+) -> None:
+    behind, alone = await make_stand(trusted_proxies="127.0.0.1"), await make_stand()
+    headers = [("x-forwarded-proto", "https")]
+    reply = await ask(behind.port, request("GET", "/api/v1/wallets", token=behind.token, headers=headers))
+    assert (reply.header("strict-transport-security") or "").startswith("max-age=")
+    assert behind.upstream.requests[0].header("x-forwarded-proto") == "https"
+    reply = await ask(alone.port, request("GET", "/api/v1/wallets", token=alone.token, headers=headers))
+    assert reply.header("strict-transport-security") is None
+
+
 async def test_ids_of_the_caller_are_kept_and_come_back(stand: Stand) -> None:
     headers = [("x-request-id", "req-1"), ("traceparent", TRACE), ("tracestate", "a=1")]
     reply = await ask(stand.port, request("GET", "/api/v1/wallets", token=stand.token, headers=headers))
@@ -241,6 +253,29 @@ async def test_an_answer_before_the_end_of_the_body_is_passed_on_at_once(stand: 
     reply = await read_reply(reader)
     assert (reply.status, reply.body, reply.header("connection")) == (413, b"stop", "close")
     writer.close()
+
+
+async def test_a_caller_that_leaves_half_way_through_its_body_ends_the_exchange(stand: Stand) -> None:
+    gone = asyncio.Event()
+
+    async def read_to_the_end(
+        _request: RawRequest, _upstream: RawUpstream, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while await reader.read(65536):
+                pass
+        finally:
+            gone.set()
+
+    stand.upstream.reads_bodies = False
+    stand.upstream.answers = [read_to_the_end]
+    _, writer = await asyncio.open_connection("127.0.0.1", stand.port)
+    writer.write(request("POST", "/api/v1/wallets", token=stand.token, headers=[("content-length", "500000")]))
+    writer.write(b"x" * 100_000)
+    await asyncio.wait_for(stand.upstream.asked.wait(), 5)
+    writer.close()
+    await asyncio.wait_for(gone.wait(), 5)
+    assert gone.is_set()
 
 
 async def test_a_caller_that_leaves_ends_the_exchange(stand: Stand) -> None:

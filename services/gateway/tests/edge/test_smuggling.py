@@ -1,11 +1,13 @@
 """Proves, against the real server, that a request which two readers could frame differently is read by none."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from ledgerlink_gateway.edge import strict
-from ledgerlink_gateway.testing import Stand, ask, read_reply, request
+from ledgerlink_gateway.testing import RawRequest, RawUpstream, Stand, ask, read_reply, request, serving
 
 OK_HEAD = b"POST /api/v1/auth/token HTTP/1.1\r\nhost: a\r\n"
 INNER = b"GET /api/v1/auth/token HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -96,3 +98,52 @@ async def test_an_upgrade_without_a_body_is_answered_as_a_plain_request(stand: S
 async def test_a_plain_request_in_http_1_0_is_answered_and_its_connection_closed(stand: Stand) -> None:
     reply = await ask(stand.port, b"GET /.well-known/jwks.json HTTP/1.0\r\n\r\n")
     assert (reply.status, reply.header("connection")) == (200, "close")
+
+
+class _Impatient(strict.StrictProtocol):
+    head_s_max = 0.1
+
+
+async def _quiet(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer nothing but the server's lifespan."""
+    if scope["type"] == "lifespan":
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+
+
+async def test_a_head_that_trickles_in_is_cut_off_in_time() -> None:
+    async with serving(_quiet, _Impatient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n")
+        reply = await asyncio.wait_for(read_reply(reader), 5)
+        assert (reply.status, reply.header("connection")) == (408, "close")
+        writer.close()
+
+
+async def test_a_connection_that_never_asks_is_closed_without_a_word() -> None:
+    async with serving(_quiet, _Impatient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_bad_chunk_inside_a_begun_answer_ends_the_connection(stand: Stand) -> None:
+    async def begin(
+        _request: RawRequest, _upstream: RawUpstream, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+        await asyncio.sleep(30)
+
+    stand.upstream.reads_bodies = False
+    stand.upstream.answers = [begin]
+    reader, writer = await asyncio.open_connection("127.0.0.1", stand.port)
+    head = request("POST", "/api/v1/wallets", token=stand.token, headers=[("transfer-encoding", "chunked")])
+    writer.write(head + b"fffe\r\n" + b"x" * 0xFFFE + b"\r\n5\r\nhello\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    writer.write(b"not a chunk\r\n")
+    rest = b""
+    with suppress(ConnectionError):
+        rest = await asyncio.wait_for(reader.read(), 5)
+    assert b"HTTP/1.1" not in rest
+    writer.close()

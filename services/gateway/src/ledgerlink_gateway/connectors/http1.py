@@ -269,10 +269,12 @@ class Connection(asyncio.Protocol):
 
     def fail(self, reason: Reason, detail: str) -> None:
         """End the exchange with an error and close."""
-        exchange = self._exchange
+        exchange, error = self._exchange, UpstreamSilent(reason, detail, was_sent=True, was_answered=self._answered)
         if exchange is not None:
             self._exchange = None
-            exchange.fail(UpstreamSilent(reason, detail, was_sent=True, was_answered=self._answered))
+            exchange.fail(error)
+        if self._write_waiter is not None and not self._write_waiter.done():
+            self._write_waiter.set_exception(error)
         if self._transport is not None:
             self._transport.abort()
 
@@ -313,10 +315,6 @@ class Connection(asyncio.Protocol):
         self.eof_received()
         self.fail(Reason.UPSTREAM_LOST, "ended the connection without a whole answer")
         self._transport = None
-        if self._write_waiter is not None and not self._write_waiter.done():
-            self._write_waiter.set_exception(
-                UpstreamSilent(Reason.UPSTREAM_LOST, "ended the connection during the request", was_sent=True)
-            )
 
     def pause_writing(self) -> None:
         """Take that the upstream is slow to read."""

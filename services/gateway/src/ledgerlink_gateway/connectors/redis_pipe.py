@@ -86,9 +86,10 @@ class RedisPipe:
         """End the connection; calls that wait fail."""
         if self._connecting is not None:
             self._connecting.cancel()
+            await asyncio.wait({self._connecting})
         if self._link is not None:
             self._link.lose("closed")
-            await asyncio.sleep(0)
+            await self._link.gone.wait()
 
     async def _connected(self) -> "_Link":
         if self._clock.monotonic() < self._rests_until:
@@ -100,21 +101,22 @@ class RedisPipe:
         return await asyncio.shield(self._connecting)
 
     async def _connect(self) -> "_Link":
-        loop = asyncio.get_running_loop()
+        link = _Link(self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s):
-                _, link = await loop.create_connection(
-                    lambda: _Link(self._timeout_s), self._host, self._port, ssl=self._tls
-                )
-                replies = [await link.call(command) for command in (*self._greeting, self._load)]
-        except (OSError, TimeoutError, RedisLost) as error:
+                loop = asyncio.get_running_loop()
+                await loop.create_connection(lambda: link, self._host, self._port, ssl=self._tls)
+                for command in (*self._greeting, self._load):
+                    reply = await link.call(command)
+                    if isinstance(reply, Exception):
+                        raise reply
+        except (OSError, TimeoutError, RedisLost, RedisReplyError) as error:
+            link.lose("not connected")
             self._rests_until = self._clock.monotonic() + REST_S
             raise RedisLost(str(error) or "no connection in time") from error
-        for reply in replies:
-            if isinstance(reply, Exception):
-                link.lose("refused")
-                self._rests_until = self._clock.monotonic() + REST_S
-                raise RedisLost(str(reply)) from reply
+        except BaseException:
+            link.lose("canceled")
+            raise
         self._link = link
         return link
 
@@ -135,6 +137,7 @@ class _Link(asyncio.Protocol):
         self._pending: deque[tuple[float, asyncio.Future[Reply]]] = deque()
         self._buffer = b""
         self._watch: asyncio.TimerHandle | None = None
+        self.gone = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
@@ -172,6 +175,7 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lose("connection ended")
+        self.gone.set()
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data

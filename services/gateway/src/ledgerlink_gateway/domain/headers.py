@@ -107,6 +107,7 @@ class Seen(NamedTuple):
     request_id: bytes | None
     traceparent: bytes | None
     forwarded_for: bytes
+    forwarded_proto: bytes
     origin: bytes | None
     has_idempotency_key: bool
 
@@ -159,6 +160,7 @@ def read_request(headers: RawHeaders, http_version: str) -> Seen:
         request_id=once.get(b"x-request-id"),
         traceparent=once.get(b"traceparent"),
         forwarded_for=b",".join(forwarded),
+        forwarded_proto=once.get(b"x-forwarded-proto", b""),
         origin=once.get(b"origin"),
         has_idempotency_key=b"idempotency-key" in once,
     )
@@ -206,7 +208,7 @@ def client_address(peer: str, forwarded_for: bytes, trusted: Sequence[Network]) 
     What stands left of that address in X-Forwarded-For is the client's own word and counts for nothing. An entry that
     is no address ends the walk at the last address known. At most `FORWARDED_HOPS_MAX` entries are looked at.
     """
-    if not trusted or not _is_trusted(peer, trusted):
+    if not trusted or not is_trusted(peer, trusted):
         return peer
     found = peer
     for entry in list(reversed(forwarded_for.decode("latin-1").split(",")))[:FORWARDED_HOPS_MAX]:
@@ -216,7 +218,7 @@ def client_address(peer: str, forwarded_for: bytes, trusted: Sequence[Network]) 
         except ValueError:
             return found
         found = address
-        if not _is_trusted(address, trusted):
+        if not is_trusted(address, trusted):
             return found
     return found
 
@@ -226,7 +228,8 @@ def parse_networks(text: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ip_network(entry.strip()) for entry in text)
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Tell whether an address is a trusted proxy's; what is no address is not."""
     try:
         parsed = ip_address(address)
     except ValueError:

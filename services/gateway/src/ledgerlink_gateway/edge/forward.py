@@ -38,7 +38,7 @@ async def forward(visit: Visit, seen: Seen, route: Route, path: str, upstream: U
     """
     query = edges.scope["query_string"]
     has_body = seen.is_chunked or bool(seen.length)
-    head = _head(visit, seen, route, path, upstream, query, edges.scope["scheme"])
+    head = _head(visit, seen, route, path, upstream, query)
     body, is_whole = await read_start(edges.receive, route) if has_body else (b"", True)
     if not is_whole:
         await _forward_stream(visit, seen, route, upstream, edges, head, body)
@@ -170,7 +170,7 @@ async def _answer(visit: Visit, exchange: Exchange, edges: Edges, timeout_s: flo
         exchange.abandon()  # does nothing after a whole answer
 
 
-def _head(visit: Visit, seen: Seen, route: Route, path: str, upstream: Upstream, query: bytes, scheme: str) -> bytes:
+def _head(visit: Visit, seen: Seen, route: Route, path: str, upstream: Upstream, query: bytes) -> bytes:
     """Write the head as it goes to the upstream, up to but without the framing and the blank line."""
     target = upstream_path(route, path).encode("ascii")
     if query:
@@ -178,7 +178,8 @@ def _head(visit: Visit, seen: Seen, route: Route, path: str, upstream: Upstream,
     lines = [
         b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (visit.method.encode("ascii"), target, upstream.authority),
         *[b"%b: %b\r\n" % pair for pair in _with_trace(visit, seen)],
-        b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n" % (visit.client.encode("ascii"), scheme.encode("ascii")),
+        b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n"
+        % (visit.client.encode("ascii"), visit.scheme.encode("ascii")),
         b"x-forwarded-host: %b\r\n" % seen.host if seen.host else b"",
         b"x-request-id: %b\r\ntraceparent: %b\r\n" % (visit.request_id, visit.traceparent),
     ]

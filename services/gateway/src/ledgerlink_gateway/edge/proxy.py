@@ -23,6 +23,7 @@ from ledgerlink_gateway.domain.headers import (
     Seen,
     check_path,
     client_address,
+    is_trusted,
     kept_request_id,
     kept_traceparent,
     read_request,
@@ -124,6 +125,8 @@ class Edge:
         visit.request_id = kept_request_id(seen.request_id, visit.request_id)
         visit.traceparent = kept_traceparent(seen.traceparent, visit.traceparent)
         visit.client = client_address(peer, seen.forwarded_for, self._rule.trusted_proxies)
+        is_told = seen.forwarded_proto == b"https" and is_trusted(peer, self._rule.trusted_proxies)
+        visit.scheme = "https" if is_told else scope["scheme"]
         visit.has_unread_body = seen.is_chunked or (seen.length or 0) > UNREAD_BYTES_KEPT
         path = check_path(scope["raw_path"], scope["query_string"])
         if visit.method not in METHODS:
@@ -144,7 +147,7 @@ class Edge:
         if route.upstream == OWN:
             await self._serve_own(visit, seen, scope, receive, send)
             return
-        edges = Edges(receive, send, self._answer_headers(seen, scope), scope)
+        edges = Edges(receive, send, self._answer_headers(visit, scope), scope)
         try:
             await forward(visit, seen, route, path, self._upstreams[route.upstream], edges)
         except UpstreamSilent as silent:
@@ -211,12 +214,11 @@ class Edge:
         await send({"type": "http.response.body", "body": b""})
         return True
 
-    def _answer_headers(self, seen: Seen | None, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+    def _answer_headers(self, visit: Visit, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
         headers = SECURITY_HEADERS
         if self._rule.cors_origins:
-            origin = seen.origin if seen is not None else header_of(scope["headers"], b"origin")
-            headers += cors_headers(origin, self._rule.cors_origins)
-        if scope["scheme"] == "https":
+            headers += cors_headers(header_of(scope["headers"], b"origin"), self._rule.cors_origins)
+        if visit.scheme == "https":
             headers += (TRANSPORT_SECURITY,)
         return headers
 
@@ -227,7 +229,7 @@ class Edge:
         visit.status = refusal.reason.status
         dialect = Dialect.PROBLEM if visit.route is None else visit.route.dialect
         headers, body = problem(refusal, visit.request_id, dialect)
-        headers += (*self._answer_headers(None, scope), *visit.limit_headers, (b"x-request-id", visit.request_id))
+        headers += (*self._answer_headers(visit, scope), *visit.limit_headers, (b"x-request-id", visit.request_id))
         if visit.has_unread_body:
             headers += ((b"connection", b"close"),)  # rather than reading a body that nobody wants
         await send({"type": "http.response.start", "status": visit.status, "headers": list(headers)})
@@ -240,7 +242,7 @@ class Edge:
         if visit.caller is None:
             del state["caller"]
         inner = {**scope, "headers": [(b"host", seen.host), *seen.passed, *ours], "state": state}
-        extra = (*self._answer_headers(seen, scope), *visit.limit_headers)
+        extra = (*self._answer_headers(visit, scope), *visit.limit_headers)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -26,6 +26,8 @@ _PHRASES: Final = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request 
 class StrictProtocol(HttpToolsProtocol):
     """One client connection."""
 
+    head_s_max = HEAD_S_MAX
+
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take what the server gives its protocol."""
         super().__init__(*args, **options)
@@ -78,7 +80,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_in_head = True
         self._stop_timer()
-        self._head_timer = self.loop.call_later(HEAD_S_MAX, self._late)
+        self._head_timer = self.loop.call_later(self.head_s_max, self._late)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -91,7 +93,7 @@ class StrictProtocol(HttpToolsProtocol):
         if self._head_bytes == 0:
             self.transport.close()  # a connection that never asked anything needs no answer
             return
-        self._refuse(EdgeRefusal(Reason.HEAD_SLOW, f"The head did not arrive within {HEAD_S_MAX:g} s."))
+        self._refuse(EdgeRefusal(Reason.HEAD_SLOW, f"The head did not arrive within {self.head_s_max:g} s."))
 
     def _refuse(self, refusal: EdgeRefusal) -> None:
         self._stop_timer()

@@ -26,6 +26,7 @@ class Visit:
         "reason",
         "request_id",
         "route",
+        "scheme",
         "started",
         "status",
         "traceparent",
@@ -42,6 +43,7 @@ class Visit:
         self.route: Route | None = None
         self.caller: Caller | None = None
         self.client = ""
+        self.scheme = "http"
         self.status = 0
         self.reason: str | None = None
         self.limit_headers: tuple[tuple[bytes, bytes], ...] = ()
