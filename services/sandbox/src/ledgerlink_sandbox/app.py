@@ -20,7 +20,7 @@ from ledgerlink_sandbox.runtime import Runtime, Settings
 
 PULSE_S: Final = 0.5
 """How often the provider looks for what falls due when nobody wakes it."""
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.1
 FORGET_EVERY_S: Final = 300.0
 AWAY_S: Final = 2.0
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import orjson
-from sqlalchemy import ColumnElement, RowMapping, delete, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ledgerlink_kit.db import Tx
@@ -51,29 +51,29 @@ def _authorization(row: RowMapping) -> Authorization:
     )
 
 
+# Statements on the path of every purchase are built once; building them costs more than the database takes to run them.
+_INSERT_AUTHORIZATION: Final = insert(authorizations).on_conflict_do_nothing()
+
+
 async def insert_authorization(tx: Tx, authorization: Authorization) -> bool:
     """Store a new authorization; False when its key is taken."""
     request, decline = authorization.request, authorization.decline
-    statement = (
-        insert(authorizations)
-        .values(
-            key=request.key,
-            amount=request.amount_minor,
-            currency=request.currency,
-            payment_method=request.payment_method,
-            capture=request.capture,
-            metadata=request.metadata,
-            status=authorization.status.value,
-            decline=None if decline is None else decline.value,
-            captured=authorization.captured_minor,
-            released=authorization.released_minor,
-            refunded=authorization.refunded_minor,
-            version=authorization.version,
-            created_at=authorization.created_at,
-        )
-        .on_conflict_do_nothing()
-    )
-    return (await tx.execute(statement)).rowcount == 1
+    row = {
+        "key": request.key,
+        "amount": request.amount_minor,
+        "currency": request.currency,
+        "payment_method": request.payment_method,
+        "capture": request.capture,
+        "metadata": request.metadata,
+        "status": authorization.status.value,
+        "decline": None if decline is None else decline.value,
+        "captured": authorization.captured_minor,
+        "released": authorization.released_minor,
+        "refunded": authorization.refunded_minor,
+        "version": authorization.version,
+        "created_at": authorization.created_at,
+    }
+    return (await tx.execute(_INSERT_AUTHORIZATION, row)).rowcount == 1
 
 
 async def find_authorization(tx: Tx, key: str, *, lock: bool = False) -> Authorization | None:
@@ -235,6 +235,9 @@ class Letter:
     tries: int
 
 
+_INSERT_EVENT: Final = insert(events)
+
+
 async def record_notice(tx: Tx, notice: Notice, delivery: Delivery, now: datetime) -> None:
     """Keep an event to be sent, in the transaction of what it tells of."""
     message_id = str(NoticeId.new(now))
@@ -251,35 +254,43 @@ async def record_notice(tx: Tx, notice: Notice, delivery: Delivery, now: datetim
         for _ in range(copies(delivery))
     ]
     if rows:
-        await tx.execute(insert(events), rows)
+        await tx.execute(_INSERT_EVENT, rows if len(rows) > 1 else rows[0])
+
+
+_DUE: Final = (
+    select(events.c.id)
+    .where(events.c.ended_at.is_(None), events.c.next_at <= bindparam("now"))
+    .order_by(events.c.next_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+_CLAIM: Final = (
+    update(events)
+    .where(events.c.id.in_(_DUE))
+    .values(next_at=bindparam("lease_end"), lease_token=bindparam("token"), tries=events.c.tries + 1)
+    .returning(events.c.id, events.c.message_id, events.c.body, events.c.tries)
+)
 
 
 async def claim_letters(tx: Tx, now: datetime, lease: timedelta, token: UUID, limit: int) -> list[Letter]:
     """Take what is due under a lease: if nobody reports back before its end, it is due again."""
-    due = (
-        select(events.c.id)
-        .where(events.c.ended_at.is_(None), events.c.next_at <= now)
-        .order_by(events.c.next_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    statement = (
-        update(events)
-        .where(events.c.id.in_(due))
-        .values(next_at=now + lease, lease_token=token, tries=events.c.tries + 1)
-        .returning(events.c.id, events.c.message_id, events.c.body, events.c.tries)
-    )
-    letters = [Letter(*row) for row in (await tx.execute(statement)).all()]
+    row = {"now": now, "most": limit, "lease_end": now + lease, "token": token}
+    letters = [Letter(*row) for row in (await tx.execute(_CLAIM, row)).all()]
     # Ids grow with time, and UPDATE answers in any order: send in the order of what happened, as far as that goes.
     return sorted(letters, key=lambda letter: letter.message_id)
+
+
+_END: Final = text(
+    "UPDATE events SET ended_at = :now, ended_how = :how, lease_token = NULL "
+    "WHERE id = ANY(CAST(:ids AS uuid[])) AND lease_token = :token"
+)
 
 
 async def end_letters(tx: Tx, ids: Sequence[UUID], token: UUID, now: datetime, how: str) -> None:
     """Note that letters were ``delivered`` or ``given_up``, unless their lease went to another."""
     if ids:
-        held = events.c.id.in_(ids) & (events.c.lease_token == token)
-        await tx.execute(update(events).where(held).values(ended_at=now, ended_how=how, lease_token=None))
+        await tx.execute(_END, {"ids": list(ids), "token": token, "now": now, "how": how})
 
 
 async def postpone_letter(tx: Tx, letter: Letter, token: UUID, until: datetime) -> None:

@@ -37,7 +37,7 @@ def authorized(amount_minor: int = 1000, card: str = "pm_card_visa", *, at_once:
         ("pm_card_authenticationRequired", DeclineCode.AUTHENTICATION_REQUIRED, True),
     ],
 )
-def test_a_declining_card_declines_with_its_published_code(card: str, code: DeclineCode, soft: bool) -> None:  # noqa: FBT001
+def test_a_declining_card_declines_with_its_published_code(card: str, code: DeclineCode, soft: bool) -> None:
     decided = authorized(card=card)
     assert (decided.status, decided.decline, code.soft) == (AuthorizationStatus.DECLINED, code, soft)
 
@@ -136,7 +136,7 @@ class AgainstNaiveModel(RuleBasedStateMachine):
         self.left, self.collected, self.given_back, self.released = amount, 0, 0, False
 
     @rule(amount=st.integers(1, 60), final=st.booleans())
-    def capture(self, amount: int, final: bool) -> None:  # noqa: FBT001
+    def capture(self, amount: int, final: bool) -> None:
         may = not self.released and self.left > 0 and amount <= self.left
         try:
             self.authorization = capture(self.authorization, amount, NOW, final=final)
