@@ -71,7 +71,7 @@ class _Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # A request's own copy: a server may hand the lifespan's one dictionary to every request, and the verified caller
+        # A request's own copy: a server may hand the lifespan's dictionary to every request, and the verified caller
         # is kept here.
         scope["state"] = dict(scope.get("state") or {})
         headers: dict[bytes, bytes] = dict(scope["headers"])
