@@ -4,8 +4,10 @@ On asyncpg directly: a batch is a dozen statements that carry a thousand rows ea
 COPY are what makes them cheap. Every function takes the open transaction first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -302,28 +304,69 @@ _EVENTS: Final = _facts(
 _COPY_FROM: Final = 20
 """From so many rows on COPY is cheaper than arrays: the driver looks at every element of an array four times."""
 
-
-async def _add(tx: Tx, facts: _Facts, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Add ``rows`` to a table of facts, in order."""
-    if len(rows) >= _COPY_FROM:
-        await tx.copy_records_to_table(facts.table, records=rows, columns=facts.columns)
-    elif rows:
-        await tx.execute(facts.statement, *map(list, zip(*rows, strict=True)))
+_PLACE: Final = re.compile(r"\$(\d+)")
 
 
-async def save_accounts(tx: Tx, changed: Iterable[Account], known: Mapping[AccountKey, Account], now: datetime) -> None:
+class Writes:
+    """What a batch writes, gathered so that it costs few round trips: one for all small parts, one per large table.
+
+    The small parts become one statement of data-modifying CTEs. No part reads what another writes, so their order does
+    not matter (PostgreSQL manual, section 7.8.4).
+    """
+
+    def __init__(self) -> None:
+        """Write nothing yet."""
+        self._parts: list[tuple[str, Sequence[Any]]] = []
+        self._copies: list[tuple[_Facts, Sequence[tuple[Any, ...]]]] = []
+
+    def add(self, facts: _Facts, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add ``rows`` to a table of facts, in order."""
+        if len(rows) >= _COPY_FROM:
+            self._copies.append((facts, rows))
+        else:
+            self.change(facts.statement, rows)
+
+    def change(self, statement: str, rows: Sequence[tuple[Any, ...]], *more: Any) -> None:
+        """Run ``statement`` with the columns of ``rows`` as its arrays, and ``more`` after them."""
+        if rows:
+            self._parts.append((statement, [*map(list, zip(*rows, strict=True)), *more]))
+
+    async def send(self, tx: Tx) -> None:
+        """Write it all."""
+        if self._parts:
+            values = [value for _, part in self._parts for value in part]
+            await tx.execute(_joined(tuple((statement, len(part)) for statement, part in self._parts)), *values)
+        for facts, rows in self._copies:
+            await tx.copy_records_to_table(facts.table, records=rows, columns=facts.columns)
+
+
+@lru_cache(256)
+def _joined(parts: tuple[tuple[str, int], ...]) -> str:
+    """Make one statement of several, each with its number of parameters; the same parts give the same text."""
+    statements: list[str] = []
+    before = 0
+    for statement, count in parts:
+        # `before` is bound now: the substitution runs within this turn of the loop.
+        statements.append(_PLACE.sub(lambda place, shift=before: f"${int(place[1]) + shift}", statement))
+        before += count
+    *firsts, last = statements
+    if not firsts:
+        return last
+    ctes = ", ".join(f"part{number} AS ({statement})" for number, statement in enumerate(firsts))
+    return f"WITH {ctes} {last}"
+
+
+def save_accounts(
+    writes: Writes, changed: Collection[Account], known: Mapping[AccountKey, Account], now: datetime
+) -> None:
     """Update the accounts that were loaded, open those that were not."""
-    fresh = [account for account in changed if account.facts.id not in known]
-    if fresh:
-        columns = zip(*((*account.facts, *account[1:]) for account in fresh), strict=True)
-        await tx.execute(_OPEN_ACCOUNTS, *map(list, columns), now)
-    old = [account for account in changed if account.facts.id in known]
-    if old:
-        columns = zip(*((account[0].id, *account[1:]) for account in old), strict=True)
-        await tx.execute(_UPDATE_ACCOUNTS, *map(list, columns))
+    fresh = [(*account.facts, *account[1:]) for account in changed if account.facts.id not in known]
+    old = [(account[0].id, *account[1:]) for account in changed if account.facts.id in known]
+    writes.change(_OPEN_ACCOUNTS, fresh, now)
+    writes.change(_UPDATE_ACCOUNTS, old)
 
 
-async def save_transfers(tx: Tx, transfers: Sequence[Transfer], now: datetime) -> None:
+def save_transfers(writes: Writes, transfers: Sequence[Transfer], now: datetime) -> None:
     """Write the facts of the transfers; their entries are written by `save_entries`."""
     rows = [
         (
@@ -343,10 +386,10 @@ async def save_transfers(tx: Tx, transfers: Sequence[Transfer], now: datetime) -
         )
         for transfer in transfers
     ]
-    await _add(tx, _TRANSFERS, rows)
+    writes.add(_TRANSFERS, rows)
 
 
-async def save_entries(tx: Tx, rows: Sequence[EntryRow], now: datetime) -> None:
+def save_entries(writes: Writes, rows: Sequence[EntryRow], now: datetime) -> None:
     """Write entries."""
     records = [
         (
@@ -366,17 +409,16 @@ async def save_entries(tx: Tx, rows: Sequence[EntryRow], now: datetime) -> None:
         )
         for (side, layer, amount, after), transfer, hold, effective_at in rows
     ]
-    await _add(tx, _ENTRIES, records)
+    writes.add(_ENTRIES, records)
 
 
-async def save_holds(tx: Tx, holds: Iterable[Hold]) -> None:
+def save_holds(writes: Writes, holds: Iterable[Hold]) -> None:
     """Write holds that were placed and those that moved on."""
     rows = [(hold[0], hold[1].id, *hold[2:]) for hold in holds]
-    if rows:
-        await tx.execute(_SAVE_HOLDS, *map(list, zip(*rows, strict=True)))
+    writes.change(_SAVE_HOLDS, rows)
 
 
-async def save_reversals(tx: Tx, originals: Iterable[Original]) -> None:
+def save_reversals(writes: Writes, originals: Iterable[Original]) -> None:
     """Write how much of each posting is reversed by now."""
     rows = [
         (original.id, number, movement.amount_minor, done)
@@ -384,15 +426,14 @@ async def save_reversals(tx: Tx, originals: Iterable[Original]) -> None:
         for number, (movement, done) in enumerate(zip(original.movements, original.reversed_minor, strict=True))
         if done
     ]
-    if rows:
-        await tx.execute(_SAVE_REVERSALS, *map(list, zip(*rows, strict=True)))
+    writes.change(_SAVE_REVERSALS, rows)
 
 
-async def save_outcomes(tx: Tx, rows: Sequence[OutcomeRow], now: datetime) -> None:
+def save_outcomes(writes: Writes, rows: Sequence[OutcomeRow], now: datetime) -> None:
     """Remember what ids were answered."""
-    await _add(tx, _OUTCOME_FACTS, [(*row, now) for row in rows])
+    writes.add(_OUTCOME_FACTS, [(*row, now) for row in rows])
 
 
-async def save_events(tx: Tx, rows: Sequence[EventRow], now: datetime) -> None:
+def save_events(writes: Writes, rows: Sequence[EventRow], now: datetime) -> None:
     """Write events to the outbox, in order; the relay carries them."""
-    await _add(tx, _EVENTS, [(*row, now) for row in rows])
+    writes.add(_EVENTS, [(*row, now) for row in rows])
