@@ -311,6 +311,11 @@ sa.Index(
     webhook_deliveries.c.next_at,
     postgresql_where=webhook_deliveries.c.next_at.is_not(None),
 )
+sa.Index(
+    "ix_webhook_deliveries_ended",
+    webhook_deliveries.c.ended_at,
+    postgresql_where=webhook_deliveries.c.ended_at.is_not(None),
+)
 
 webhook_tries = sa.Table(
     # The log of deliveries: every try, with what came back. Of an answer's body only the beginning is kept.
@@ -326,5 +331,4 @@ webhook_tries = sa.Table(
     sa.CheckConstraint("char_length(snippet) <= 256", name="snippet_bounded"),
     sa.CheckConstraint("status IS NOT NULL OR error IS NOT NULL", name="outcome_known"),
     sa.Index(None, "delivery_id", "id"),
-    sa.Index(None, "tried_at"),
 )

@@ -70,7 +70,7 @@ def probe(operation: Any, mode: GenerationMode, faults: FaultPlan) -> None:
     """Send requests that fit the operation's description, or that miss it by a little, and validate the answers."""
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
     def send(case: Any) -> None:
         # Two published cards take seconds to answer on purpose; their answers are proved elsewhere.
         assume(not any(card in str(case.body) for card in SLOW_CARDS))

@@ -103,11 +103,11 @@ class Couriers:
         await asyncio.gather(*(task for _, task in list(self._busy.values())), return_exceptions=True)
 
     async def forget(self) -> int:
-        """Delete lines of the log that are older than `LOG_KEPT`; gives how many went."""
+        """Delete deliveries that ended longer than `LOG_KEPT` ago, with their log; gives how many went."""
         before = self._clock.now() - LOG_KEPT
 
         async def body(tx: Tx) -> int:
-            return await store.forget_tries(tx, before, FORGET_BATCH)
+            return await store.forget_deliveries(tx, before, FORGET_BATCH)
 
         return await self._db.retrying(body)
 

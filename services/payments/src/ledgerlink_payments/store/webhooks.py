@@ -260,7 +260,13 @@ async def note_success(tx: Tx, endpoint_id: UUID) -> None:
     )
 
 
-async def forget_tries(tx: Tx, before: datetime, limit: int) -> int:
-    """Delete lines of the log older than ``before``, at most ``limit``; gives how many went."""
-    old = sa.select(_tries.c.id).where(_tries.c.tried_at < before).order_by(_tries.c.tried_at).limit(limit)
-    return (await tx.execute(sa.delete(_tries).where(_tries.c.id.in_(old.scalar_subquery())))).rowcount
+async def forget_deliveries(tx: Tx, before: datetime, limit: int) -> int:
+    """Delete deliveries that ended ``before``, with their log, at most ``limit``; gives how many went."""
+    old = (
+        sa.select(_deliveries.c.id)
+        .where(_deliveries.c.ended_at < before)
+        .order_by(_deliveries.c.ended_at)
+        .limit(limit)
+        .scalar_subquery()
+    )
+    return (await tx.execute(sa.delete(_deliveries).where(_deliveries.c.id.in_(old)))).rowcount
