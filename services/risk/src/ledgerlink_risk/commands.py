@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ledgerlink_contracts.ids import CaseId, DecisionId
 from ledgerlink_contracts.risk.events import CaseOpened
-from ledgerlink_contracts.risk.models import CaseView, EventFacts, ResolveOrder
+from ledgerlink_contracts.risk.models import CaseView, EventFacts, ResolveOrder, Verdict
 from ledgerlink_kit.db import Tx, constraint_name, sqlstate
 from ledgerlink_kit.errors import Defect, Kind, Refused, Unavailable
 from ledgerlink_kit.idempotency import Once, Reply, json_reply, run_once
@@ -46,10 +46,15 @@ class DecisionIdReused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision's stored answer, byte for byte, and whether it was made before."""
+    """A decision's stored answer, byte for byte; `verdict` when it was made just now, none for a replay."""
 
     answer: bytes
-    replayed: bool
+    verdict: Verdict | None
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the decision was made before."""
+        return self.verdict is None
 
 
 class _VelocitiesLate(Exception):
@@ -137,14 +142,21 @@ async def decide_event(runtime: Runtime, decision: DecisionId, event: EventFacts
     """
     started = runtime.clock.monotonic()
     with span("decide", kind=event.kind.value):
-        try:
-            decided = await _decide_or_meet(runtime, decision, event, caller, velocities=True)
-        except _VelocitiesLate:
-            metrics.degraded.labels(VELOCITY).inc()
-            structlog.get_logger().warning("signals_late", part=VELOCITY, decision=str(decision))
-            decided = await _decide_or_meet(runtime, decision, event, caller, velocities=False)
+        async with runtime.turns.of(event.customer):
+            decided = await _decide_in_time(runtime, decision, event, caller)
     metrics.seconds.observe(runtime.clock.monotonic() - started)
+    if decided.verdict is not None:
+        metrics.decisions.labels(event.kind.value, decided.verdict.value).inc()
     return decided
+
+
+async def _decide_in_time(runtime: Runtime, decision: DecisionId, event: EventFacts, caller: str) -> Decided:
+    try:
+        return await _decide_or_meet(runtime, decision, event, caller, velocities=True)
+    except _VelocitiesLate:
+        metrics.degraded.labels(VELOCITY).inc()
+        structlog.get_logger().warning("signals_late", part=VELOCITY, decision=str(decision))
+    return await _decide_or_meet(runtime, decision, event, caller, velocities=False)
 
 
 async def _decide_or_meet(
@@ -193,8 +205,7 @@ async def _decide(
     if view.case is not None:
         opened = CaseOpened(case=view.case, decision=decision, subject=event.subject)
         await record(tx, opened, aggregate=str(view.case), now=now)
-    metrics.decisions.labels(event.kind.value, view.verdict.value).inc()
-    return Decided(answer, replayed=False)
+    return Decided(answer, view.verdict)
 
 
 async def _gather(
@@ -214,7 +225,7 @@ def _met(known: Known, event: EventFacts, caller: str) -> Decided:
     differs = differences(stored.event, event) + ([] if known.caller == caller else ["caller"])
     if differs:
         raise DecisionIdReused(differs)
-    return Decided(known.answer, replayed=True)
+    return Decided(known.answer, None)
 
 
 # -- cases -------------------------------------------------------------------------------------------------------------

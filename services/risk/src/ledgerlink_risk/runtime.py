@@ -1,8 +1,10 @@
 """What an operator chooses, and what a command is given."""
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakValueDictionary
 
 from pydantic import Field
 
@@ -43,6 +45,24 @@ class Policies:
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """Turns by customer within this process.
+
+    The database's lock decides; waiting for one's turn here first keeps a busy customer from holding every connection
+    of the pool with orders that only wait.
+    """
+
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
+
+    def of(self, customer: str) -> asyncio.Lock:
+        """Give the customer's lock; it is forgotten when nobody holds it or waits for it."""
+        lock = self._locks.get(customer)
+        if lock is None:
+            lock = self._locks[customer] = asyncio.Lock()
+        return lock
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """The parts that commands and queries work with. `policies` is a cache; everything else is fixed."""
 
@@ -50,3 +70,4 @@ class Runtime:
     clock: Clock
     velocity_timeout_ms: int = 250
     policies: Policies = field(default_factory=Policies)
+    turns: Turns = field(default_factory=Turns)

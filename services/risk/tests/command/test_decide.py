@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ledgerlink_contracts.ids import CaseId, DecisionId
 from ledgerlink_contracts.risk.models import DecisionView, EventFacts
+from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import Refused, Unavailable
 from ledgerlink_kit.invariants import run_invariants
 from ledgerlink_kit.testing import ManualClock
@@ -111,6 +112,24 @@ async def test_payments_of_one_customer_at_once_see_each_other(runtime: Runtime,
     stored = await rows(runtime, "SELECT inputs FROM decisions")
     counts = sorted(orjson.loads(row.inputs)["signals"]["velocity(count,customer,1h)"] for row in stored)
     assert counts == list(range(1, 21))
+
+
+async def test_a_customer_who_waits_holds_one_connection_only(
+    runtime: Runtime, make_event: Any, clock: ManualClock
+) -> None:
+    small = Database(runtime.db.url, application_name="test", pool_size=2, pool_timeout_s=2)
+    crowded = Runtime(small, clock, velocity_timeout_ms=5_000)
+    try:
+        async with runtime.db.engine.begin() as other:
+            # Somebody else, in another process, is deciding about the customer and takes their time.
+            await other.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('risk-customer:usr_ann', 0))"))
+            waiting = [asyncio.create_task(decided(crowded, f"n{number}", make_event())) for number in range(5)]
+            await asyncio.sleep(0.3)
+            assert (await decided(crowded, "free", make_event(customer="usr_bob"))).verdict == "approve"
+            assert not any(task.done() for task in waiting)
+        assert [view.verdict for view in await asyncio.gather(*waiting)] == ["approve"] * 5
+    finally:
+        await small.close()
 
 
 async def test_a_large_payment_opens_a_case_and_says_so(runtime: Runtime, make_event: Any) -> None:
