@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,10 +17,11 @@ PASSWORD = "a long sentence that nobody else uses"
 class Journey:
     """Somebody at the gateway: sends requests with their token and a fresh key unless told another."""
 
-    def __init__(self, stack: OwnStack, token: str | None = None) -> None:
+    def __init__(self, stack: OwnStack, opened: ExitStack, token: str | None = None) -> None:
         self.stack = stack
+        self._opened = opened
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.http = httpx.Client(base_url=stack.url, headers=headers, timeout=30)
+        self.http = opened.enter_context(httpx.Client(base_url=stack.url, headers=headers, timeout=30))
 
     def post(self, path: str, *, key: str | None = None, **content: object) -> httpx.Response:
         """POST JSON (``json=``) or a form (``data=``)."""
@@ -41,7 +43,7 @@ class Journey:
         login = {"grant_type": "password", "username": email, "password": password}
         answer = self.http.post("/api/v1/auth/token", data=login)
         assert answer.status_code == 200, answer.text
-        return Journey(self.stack, answer.json()["access_token"])
+        return Journey(self.stack, self._opened, answer.json()["access_token"])
 
     def wallet(self, funds: int = 0, currency: str = "GBP") -> str:
         """Open a wallet with some money in it."""
@@ -73,9 +75,10 @@ def stack() -> Iterator[OwnStack]:
 
 
 @pytest.fixture
-def anybody(stack: OwnStack) -> Journey:
-    """Somebody without a token."""
-    return Journey(stack)
+def anybody(stack: OwnStack) -> Iterator[Journey]:
+    """Somebody without a token; whoever comes of them leaves with them."""
+    with ExitStack() as opened:
+        yield Journey(stack, opened)
 
 
 @pytest.fixture

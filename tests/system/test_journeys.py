@@ -1,4 +1,4 @@
-"""Proves what people meet at the gateway of a running LedgerLink: the flow of the brief, payments, reviews, one effect."""
+"""Proves what people meet at the gateway of a running LedgerLink: wallets, payments, reviews, one effect per key."""
 
 import time
 from collections.abc import Callable
