@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -105,6 +106,21 @@ def test_children_outlive_a_killed_nursery_and_a_new_one_bears_the_next(home: Ho
     assert pid_of(home, "one") == one
     assert bring_down(home, lambda _processes: None) == ["nursery", "one", "two"]
     assert not _runs(one)
+
+
+def test_a_restarted_service_is_born_by_a_nursery_that_has_read_todays_code(home: Home, plan: Plan) -> None:
+    up(home, plan)
+    before = {name: pid_of(home, name) for name in ("nursery", "one", "two")}
+    done = subprocess.run(
+        [sys.executable, "-m", "ledgerlink_stack", "restart", "one"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LEDGERLINK_HOME": str(home.path)},
+    )
+    after = {name: pid_of(home, name) for name in before}
+    assert done.stdout == "one runs today's code.\n"
+    assert {name for name in before if before[name] != after[name]} == {"nursery", "one"}
 
 
 def test_orphans_of_the_nursery_that_were_never_recorded_are_found(home: Home, plan: Plan) -> None:

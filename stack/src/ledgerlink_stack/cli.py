@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -14,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 from rich.console import Console
 from rich.markup import escape
 
@@ -23,7 +23,7 @@ from ledgerlink_stack.accounts import server_account
 from ledgerlink_stack.demo.options import Access, add_arguments
 from ledgerlink_stack.home import Home, load_secrets, note_shown, read_settings, supervisor_runs, trouble_with_files
 from ledgerlink_stack.layout import ADMIN_EMAIL, CLIENTS, DATABASES, SERVICES, build_plan, choose_ports, settings_of
-from ledgerlink_stack.plan import load_plan
+from ledgerlink_stack.plan import NURSERY, load_plan
 from ledgerlink_stack.screen import Progress
 from ledgerlink_stack.state import load_state
 from ledgerlink_stack.trouble import Trouble
@@ -189,18 +189,27 @@ def _print_new(file: Path, position: int, label: str) -> int:
 
 
 def restart(desk: Desk, arguments: argparse.Namespace) -> int:
-    """End one process in order; the supervisor starts it again."""
-    state = load_state(desk.home.state_file)
-    entry = state.process(arguments.name) if state and supervisor_runs(desk.home) else None
-    if entry is None:
+    """End one process in order; the supervisor starts it again, from today's code."""
+    state, plan = load_state(desk.home.state_file), load_plan(desk.home.plan_file)
+    program = plan.program(arguments.name) if plan and supervisor_runs(desk.home) else None
+    if state is None or plan is None or program is None:
         raise Trouble(f"No process {arguments.name!r} is running.", "`ledgerlink status` lists what there is.")
-    process = processes.recorded(entry.identity)
-    program = (load_plan(desk.home.plan_file) or desk.plan()[0]).program(arguments.name)
+    if program.module:
+        # The nursery has yesterday's libraries loaded; its other children do not mind losing it.
+        _end_and_return(desk, plan, NURSERY)
+    _end_and_return(desk, plan, program.name)
+    desk.say(f"{program.name} runs today's code.")
+    return 0
+
+
+def _end_and_return(desk: Desk, plan: Plan, name: str) -> None:
+    """End a process and wait until the supervisor has started it again and everything is ready."""
+    state, program = load_state(desk.home.state_file), plan.program(name)
+    entry = state.process(name) if state else None
+    process = processes.recorded(entry.identity) if entry else None
     if process is not None and program is not None:
-        with suppress(psutil.Error):
-            process.send_signal(program.stop_signal)
-        processes.wait_gone([process], 30)
-    return up(desk, arguments)
+        processes.end([process], signal.Signals(program.stop_signal), plan.stop_grace_s)
+    bring_up(desk.home, plan, Progress(Console(quiet=True)).show)
 
 
 def reset(desk: Desk, arguments: argparse.Namespace) -> int:
@@ -333,7 +342,9 @@ def parser() -> argparse.ArgumentParser:
     log.add_argument("name", nargs="?", help="a process as `status` names it; all when left out")
     log.add_argument("-f", "--follow", action="store_true", help="go on printing what comes")
     log.add_argument("-n", "--lines", type=int, default=40, help="how many lines to begin with (40)")
-    again = verb("restart", restart, "\nFor developers: takes up changed code of one service.")
+    again = verb(
+        "restart", restart, "\nFor developers: takes up changed code of a service and of the libraries below it."
+    )
     again.add_argument("name", help="a process as `status` names it")
     gone = verb("reset", reset)
     gone.add_argument("--yes", action="store_true", help="do not ask")
