@@ -91,7 +91,6 @@ def _create_tries() -> None:
         sa.CheckConstraint("status IS NOT NULL OR error IS NOT NULL", name="outcome_known"),
     )
     op.create_index("ix_webhook_tries_delivery_id_id", "webhook_tries", ["delivery_id", "id"])
-    op.create_index("ix_webhook_tries_tried_at", "webhook_tries", ["tried_at"])
 
 
 def downgrade() -> None:

@@ -20,9 +20,7 @@ def upgrade() -> None:
         ["ended_at"],
         postgresql_where=sa.text("ended_at IS NOT NULL"),
     )
-    op.drop_index("ix_webhook_tries_tried_at", table_name="webhook_tries")
 
 
 def downgrade() -> None:
-    op.create_index("ix_webhook_tries_tried_at", "webhook_tries", ["tried_at"])
     op.drop_index("ix_webhook_deliveries_ended", table_name="webhook_deliveries")
