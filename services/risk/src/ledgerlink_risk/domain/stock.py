@@ -132,16 +132,6 @@ RULES: Final = (
         description="The first payment to somebody is large.",
     ),
     Rule(
-        rule="shared-instrument",
-        version=1,
-        reason="shared-instrument",
-        kinds=_ALL,
-        condition='source_kind == "card" && velocity("distinct", "payment_method", "24h") > 10',
-        effect=Effect.SCORE,
-        points=15,
-        description="More than ten customers used one card in a day.",
-    ),
-    Rule(
         rule="busy-customer",
         version=1,
         reason="many-payments",
