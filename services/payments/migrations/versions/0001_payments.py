@@ -301,7 +301,9 @@ def downgrade() -> None:
     op.drop_index("ix_attempts_due", table_name="attempts", postgresql_where=sa.text("next_action_at IS NOT NULL"))
     op.drop_table("attempts")
     op.drop_index(
-        "uq_payouts_reserving", table_name="payouts", postgresql_where=sa.text("state = 'created' AND reserved IS false")
+        "uq_payouts_reserving",
+        table_name="payouts",
+        postgresql_where=sa.text("state = 'created' AND reserved IS false"),
     )
     op.drop_index(op.f("ix_payouts_merchant_id_created_at_id"), table_name="payouts")
     op.drop_index("ix_payouts_due", table_name="payouts", postgresql_where=sa.text("next_action_at IS NOT NULL"))
