@@ -5,7 +5,9 @@ The receivers are servers of the test's own on loopback, which the guard must be
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -13,7 +15,14 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ledgerlink_kit.clock import SystemClock
-from ledgerlink_payments.connectors.outgoing import SNIPPET_BYTES, AddressRefused, GuardedResolver, GuardedSender, Try
+from ledgerlink_payments.connectors.outgoing import (
+    SNIPPET_BYTES,
+    AddressRefused,
+    Found,
+    GuardedResolver,
+    GuardedSender,
+    Try,
+)
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Answer], Awaitable[int]]
@@ -104,6 +113,29 @@ async def test_one_inner_address_among_public_ones_refuses_the_name() -> None:
         await GuardedResolver(allow_loopback=False).resolve("localhost", 443)
     found = await GuardedResolver(allow_loopback=True).resolve("127.0.0.1", 443)
     assert [place["host"] for place in found] == ["127.0.0.1"]
+
+
+async def test_names_that_never_resolve_do_not_hold_up_those_that_do() -> None:
+    answer, asked = threading.Event(), list[str]()
+
+    def lookup(host: str, *rest: Any) -> Sequence[Found]:
+        asked.append(host)
+        if host.startswith("dead"):
+            answer.wait(30)
+            raise OSError("no answer")
+        return socket.getaddrinfo("127.0.0.1", *rest)
+
+    resolver = GuardedResolver(allow_loopback=True, lookup=lookup)
+    dead = [asyncio.ensure_future(resolver.resolve(f"dead-{number % 100}", 443)) for number in range(400)]
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(20):
+        assert [place["host"] for place in await resolver.resolve("living", 443)] == ["127.0.0.1"]
+    assert len(asked) == 101, "a host is looked up once at a time"
+    dead[0].cancel()
+    answer.set()
+    ended = await asyncio.gather(*dead, return_exceptions=True)
+    assert {type(one) for one in ended} == {OSError, asyncio.CancelledError}
+    await resolver.close()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

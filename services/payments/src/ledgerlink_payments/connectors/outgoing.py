@@ -8,9 +8,11 @@ is read up to a snippet, and never decompressed.
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -25,7 +27,14 @@ from ledgerlink_payments.domain.webhooks import Outcome, read_retry_after
 CONNECT_S: Final = 5.0
 TOTAL_S: Final = 15.0
 SNIPPET_BYTES: Final = 256
+LOOKUPS_MAX: Final = 256
+"""Names looked up at a time at the most: twice the endpoints served at a time, since a lookup may outlive its try."""
 USER_AGENT: Final = "LedgerLink-Webhooks/1"
+
+
+Found = tuple[Any, Any, int, str, tuple[Any, ...]]
+"""One line of `socket.getaddrinfo`: family, type, protocol, canonical name, socket address."""
+Lookup = Callable[..., Sequence[Found]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +63,45 @@ class AddressRefused(OSError):
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names and refuses those that lead inside."""
+    """Resolves names and refuses those that lead inside.
 
-    def __init__(self, *, allow_loopback: bool) -> None:
-        """Judge addresses; on a developer's machine loopback may be allowed."""
+    A name server that never answers holds a thread for as long as the system waits, which no timeout of ours shortens.
+    So lookups have threads of their own, enough of them for every endpoint that may be served at a time, and a host is
+    looked up once at a time however many messages wait for it: the dead cannot use up the threads of the living.
+    """
+
+    def __init__(self, *, allow_loopback: bool, lookup: Lookup = socket.getaddrinfo) -> None:
+        """Judge what ``lookup`` finds; on a developer's machine loopback may be allowed."""
         self._allow_loopback = allow_loopback
+        self._lookup = lookup
+        self._threads: ThreadPoolExecutor | None = None
+        self._under_way: dict[tuple[str, int, int], asyncio.Future[list[ResolveResult]]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Give the addresses of ``host``. Raises `AddressRefused` when any of them is not public, `OSError` if none."""
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-        )
+        key = (host, port, int(family))
+        found = self._under_way.get(key)
+        if found is None:
+            found = asyncio.ensure_future(self._ask(host, port, family))
+            self._under_way[key] = found
+            found.add_done_callback(lambda done: self._end(key, done))
+        # Whoever gives up waiting does not end the lookup for the others.
+        return await asyncio.shield(found)
+
+    def _end(self, key: tuple[str, int, int], done: "asyncio.Future[list[ResolveResult]]") -> None:
+        self._under_way.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # looked at, so that one that nobody waits for any more is not reported as forgotten
+
+    async def _ask(self, host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(LOOKUPS_MAX, thread_name_prefix="webhook-names")
+        ask = partial(self._lookup, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+        return self._judged(host, port, await asyncio.get_running_loop().run_in_executor(self._threads, ask))
+
+    def _judged(self, host: str, port: int, found: Sequence[Found]) -> list[ResolveResult]:
         results: list[ResolveResult] = []
         for address_family, _, protocol, _, place in found:
             literal = literal_address(str(place[0]))
@@ -85,7 +120,9 @@ class GuardedResolver(AbstractResolver):
         return results
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Let go of the threads; a lookup that hangs ends by itself."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class GuardedSender:
@@ -140,6 +177,7 @@ class GuardedSender:
         """Close what is open."""
         if self._session is not None:
             await self._session.close()
+        await self._resolver.close()
 
 
 def _reason(error: BaseException) -> str:
