@@ -46,7 +46,7 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
         version=VERSION,
         summary="The double-entry ledger and the wallets on it.",
         settings=settings,
-        routers=[wallets.router, transfers.router, holds.router, accounts.router],
+        routers=[transfers.router, wallets.router, holds.router, accounts.router],
         verifier=verifier,
         readiness={"database": db.ping, "committer": committer.check},
         runtime=runtime,
