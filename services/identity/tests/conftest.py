@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from ledgerlink_identity.app import make_app
 from ledgerlink_identity.commands.keys import ensure_keys
+from ledgerlink_identity.connectors.hashing import Hasher
 from ledgerlink_identity.runtime import Runtime, Settings, make_runtime
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.testing import ManualClock, client_for
@@ -39,12 +40,14 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 async def make_rt(
     make_database: Callable[[str], Awaitable[Database]], clock: ManualClock, make_settings: Callable[..., Settings]
 ) -> AsyncIterator[Callable[..., Awaitable[Runtime]]]:
-    """A factory of runtimes; each has a fresh database unless it is given one."""
+    """A factory of runtimes with cheap password hashes; each has a fresh database unless it is given one."""
     made: list[Runtime] = []
 
     async def make(db: Database | None = None, **changes: Any) -> Runtime:
         database = db or await make_database("ledgerlink_identity")
-        rt = make_runtime(make_settings(**changes), "test", clock=clock, db=database)
+        settings = make_settings(**changes)
+        hasher = Hasher(threads=settings.hash_threads, waiting_max=settings.hash_waiting_max, memory_kib=64)
+        rt = make_runtime(settings, "test", clock=clock, db=database, hasher=hasher)
         await ensure_keys(rt.db, rt.vault, rt.clock)
         made.append(rt)
         return rt

@@ -114,9 +114,14 @@ class Runtime:
 
 
 def make_runtime(
-    settings: Settings, application_name: str, *, clock: Clock | None = None, db: Database | None = None
+    settings: Settings,
+    application_name: str,
+    *,
+    clock: Clock | None = None,
+    db: Database | None = None,
+    hasher: PasswordHasher | None = None,
 ) -> Runtime:
-    """Build the runtime that the settings describe; tests give a clock and a database of their own."""
+    """Build the runtime that the settings describe; tests give a clock, a database and a hasher of their own."""
     clock = clock or SystemClock()
     db = db or Database(
         settings.database_url.get_secret_value(), application_name=application_name, pool_size=settings.db_pool_size
@@ -126,7 +131,7 @@ def make_runtime(
         settings=settings,
         db=db,
         clock=clock,
-        hasher=Hasher(threads=settings.hash_threads, waiting_max=settings.hash_waiting_max),
+        hasher=hasher or Hasher(threads=settings.hash_threads, waiting_max=settings.hash_waiting_max),
         vault=vault,
         refresh_key=vault.derive("refresh-tokens"),
         signer=ActiveSigner(lambda: _load_signer(db, vault), clock),

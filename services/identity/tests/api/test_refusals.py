@@ -218,6 +218,7 @@ async def test_an_unverified_person_where_that_is_demanded(make_rt: Any) -> None
 
 async def test_too_many_passwords_at_once(make_rt: Any) -> None:
     async with client_for(make_app(await make_rt(hash_threads=1, hash_waiting_max=2))) as http:
+        # One thread, two in line: of a dozen at once most must come back later.
         tries = [http.post("/auth/token", data={"username": f"u{n}@example.com", "password": "x"}) for n in range(12)]
         answers = await asyncio.gather(*tries)
     busy = next(answer for answer in answers if answer.status_code != 400)

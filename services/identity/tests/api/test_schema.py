@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ledgerlink_identity.app import make_app
+from ledgerlink_identity.connectors.hashing import Hasher
 from ledgerlink_identity.runtime import Settings, make_runtime
 from ledgerlink_kit.testing.plugin import MakeDatabase, Templates
 
@@ -42,9 +43,8 @@ def served(make_database: MakeDatabase, database_templates: Templates) -> Iterat
             "admin_password": SecretStr(PASSWORD),
         }
     )
-    server = uvicorn.Server(
-        uvicorn.Config(make_app(make_runtime(chosen, "test")), host="127.0.0.1", port=0, log_level="error")
-    )
+    app = make_app(make_runtime(chosen, "test", hasher=Hasher(memory_kib=64)))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

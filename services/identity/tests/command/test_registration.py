@@ -30,7 +30,7 @@ async def test_an_account_is_written_with_its_event_its_mail_and_its_audit_row(r
             "ada@example.com",
             ["customer"],
         )
-        assert row.password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+        assert row.password_hash.startswith("$argon2id$v=19$")
         mail = (await view.execute(sa.select(mails))).one()
         assert (mail.purpose, mail.email_key, mail.state) == ("verification", "ada@example.com", "waiting")
         event = (await view.execute(sa.select(security_events))).one()

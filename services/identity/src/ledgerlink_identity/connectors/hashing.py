@@ -51,10 +51,13 @@ class PasswordHasher(Protocol):
 class Hasher:
     """Makes and checks password hashes off the event loop."""
 
-    def __init__(self, *, threads: int = THREADS, waiting_max: int = WAITING_MAX) -> None:
-        """Use `threads` threads; with more than `waiting_max` in line, refuse with `Unavailable`."""
+    def __init__(self, *, threads: int = THREADS, waiting_max: int = WAITING_MAX, memory_kib: int = MEMORY_KIB) -> None:
+        """Use `threads` threads; with more than `waiting_max` in line, refuse with `Unavailable`.
+
+        `memory_kib` is for tests of what happens around the hashing: less of it is cheap, and too weak for passwords.
+        """
         self._argon2 = argon2.PasswordHasher(
-            time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=argon2.Type.ID
+            time_cost=PASSES, memory_cost=memory_kib, parallelism=LANES, type=argon2.Type.ID
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password-hash")
         self._waiting = 0
