@@ -27,7 +27,8 @@ class WalletSettings(StoredSettings):
     )
     queue_max: int = Field(10_000, ge=1, le=1_000_000, description="Commands that wait for the committer at the most")
     batch_max: int = Field(1_000, ge=1, le=5_000, description="Commands that one commit carries at the most")
-    audit_every_s: float = Field(60.0, ge=1, description="Seconds between two checks of the ledger's invariants")
+    balances_every_s: float = Field(60.0, ge=1, description="Seconds between two checks of the balances' invariants")
+    history_every_s: float = Field(1_800.0, ge=1, description="Seconds between two audits of the whole of the books")
 
 
 class Answer(NamedTuple):

@@ -17,7 +17,7 @@ from ledgerlink_kit.migrations import upgrade
 from ledgerlink_kit.outbox import Relay
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.domain.orders import ExpireHold
-from ledgerlink_wallet.queries.audit import INVARIANTS
+from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, INVARIANTS_OF_HISTORY
 from ledgerlink_wallet.queries.due import due_holds
 from ledgerlink_wallet.runtime import Ledger, Owners, WalletSettings
 from ledgerlink_wallet.store import open_pool
@@ -68,8 +68,11 @@ def main() -> None:
         await committer.start()
         await watch_holds(db, committer, clock, stop)
 
-    async def check(stop: asyncio.Event) -> None:
-        await watch_invariants(db, INVARIANTS, stop, every_s=settings.audit_every_s)
+    async def check_balances(stop: asyncio.Event) -> None:
+        await watch_invariants(db, INVARIANTS_OF_BALANCES, stop, every_s=settings.balances_every_s)
+
+    async def check_history(stop: asyncio.Event) -> None:
+        await watch_invariants(db, INVARIANTS_OF_HISTORY, stop, every_s=settings.history_every_s)
 
     async def close() -> None:
         await committer.stop()
@@ -82,7 +85,12 @@ def main() -> None:
     run_worker(
         "wallet",
         settings,
-        tasks={"relay": relay.run_forever, "holds": expire, "invariants": check},
+        tasks={
+            "relay": relay.run_forever,
+            "holds": expire,
+            "balances": check_balances,
+            "history": check_history,
+        },
         readiness={"database": db.ping, "redis": ping_redis},
         close=close,
     )

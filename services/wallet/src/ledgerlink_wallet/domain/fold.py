@@ -1,6 +1,6 @@
 """The balance as the sum of its history: what the audit recomputes, independently of `apply`."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ledgerlink_contracts.wallet.chart import Side
 from ledgerlink_contracts.wallet.models import Layer
@@ -18,13 +18,20 @@ class Columns(NamedTuple):
 EMPTY = Columns(0, 0, 0, 0)
 
 
+_EFFECTS: Final = {
+    (Side.DEBIT, Layer.POSTED): (0, 1),
+    (Side.CREDIT, Layer.POSTED): (1, 1),
+    (Side.DEBIT, Layer.PENDING): (2, 1),
+    (Side.CREDIT, Layer.PENDING): (3, 1),
+    (Side.DEBIT, Layer.RELEASED): (2, -1),
+    (Side.CREDIT, Layer.RELEASED): (3, -1),
+}
+"""Side and layer of an entry to the column that it moves, and the direction."""
+
+
 def fold(before: Columns, side: Side, layer: Layer, amount_minor: int) -> Columns:
     """Give the columns after an entry: posted and pending entries add to their side, released ones take from it."""
-    if layer is Layer.POSTED:
-        if side is Side.DEBIT:
-            return before._replace(debits_posted=before.debits_posted + amount_minor)
-        return before._replace(credits_posted=before.credits_posted + amount_minor)
-    change = amount_minor if layer is Layer.PENDING else -amount_minor
-    if side is Side.DEBIT:
-        return before._replace(debits_pending=before.debits_pending + change)
-    return before._replace(credits_pending=before.credits_pending + change)
+    place, direction = _EFFECTS[side, layer]
+    columns = list(before)
+    columns[place] += direction * amount_minor
+    return Columns(*columns)

@@ -6,16 +6,17 @@ means that commits meanwhile disturb nothing.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledgerlink_contracts.wallet.chart import WALLET_ROOT, Side, root_of
-from ledgerlink_contracts.wallet.models import AuditCheckView, AuditView, Layer
+from ledgerlink_contracts.wallet.chart import WALLET_ROOT, root_of
+from ledgerlink_contracts.wallet.models import AuditCheckView, AuditView
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.invariants import DIFFERENCES_MAX, Invariant
@@ -64,53 +65,81 @@ _ALL_ENTRIES: Final = text(
 )
 
 
-async def _rows(view: AsyncConnection, statement: Any) -> AsyncIterator[Row[Any]]:
-    result = await view.stream(statement, execution_options={"yield_per": _STREAM_ROWS})
-    async for row in result:
-        yield row
+class _Accounts:
+    """All accounts in the order of their ids, read in chunks; each is looked at as it is passed."""
+
+    def __init__(self, view: AsyncConnection, notes: _Notes) -> None:
+        self._view = view
+        self._notes = notes
+        self._rows = self._read()
+        self._ahead: Row[Any] | None = None
+
+    async def _read(self) -> AsyncGenerator[Row[Any]]:
+        result = await self._view.stream(_ALL_ACCOUNTS, execution_options={"yield_per": _STREAM_ROWS})
+        async for chunk in result.partitions():
+            for row in chunk:
+                yield row
+
+    async def compare(self, account: UUID, columns: Columns, version: int) -> None:
+        """Go on to ``account`` and compare it with the sum of its entries; accounts passed by must be empty."""
+        while (row := await self._peek()) is not None and row.id <= account:
+            self._ahead = None
+            if row.id == account:
+                self._match(row, columns, version)
+                return
+            self._match(row, EMPTY, 0)
+        self._notes.add(f"{account_wire(account)} version {version}: entries without an account")
+
+    async def _peek(self) -> Row[Any] | None:
+        """Give the next account without passing it."""
+        if self._ahead is None:
+            self._ahead = await anext(self._rows, None)
+        return self._ahead
+
+    async def rest(self) -> None:
+        """Look at the accounts that are left: none of them has entries."""
+        while (row := await self._peek()) is not None:
+            self._ahead = None
+            self._match(row, EMPTY, 0)
+
+    def _match(self, row: Row[Any], columns: Columns, version: int) -> None:
+        _facts_hold(row, self._notes)
+        said = Columns(row.debits_posted, row.credits_posted, row.debits_pending, row.credits_pending)
+        if (columns, version) != (said, row.version):
+            self._notes.add(
+                f"{account_wire(row.id)} ({row.code} {row.currency}): the account says {said} at version "
+                f"{row.version}, its entries add up to {columns} at version {version}"
+            )
 
 
 async def _fold_of_entries(view: AsyncConnection) -> Looked:
     notes = _Notes()
-    examined = 0
-    entries = _rows(view, _ALL_ENTRIES)
-    entry = await anext(entries, None)
-    async for account in _rows(view, _ALL_ACCOUNTS):
-        _facts_hold(account, notes)
-        columns, version = EMPTY, 0
-        while entry is not None and entry.account_id <= account.id:
-            examined += 1
-            if entry.account_id < account.id:
-                notes.add(f"{account_wire(entry.account_id)} version {entry.version}: an entry without an account")
-            else:
-                columns, version = _next(entry, columns, version, notes)
-            entry = await anext(entries, None)
-        if (columns, version) != (_columns(account), account.version):
-            notes.add(
-                f"{account_wire(account.id)} ({account.code} {account.currency}): the account says {_columns(account)} "
-                f"at version {account.version}, its entries add up to {columns} at version {version}"
-            )
-    while entry is not None:
-        examined += 1
-        notes.add(f"{account_wire(entry.account_id)} version {entry.version}: an entry without an account")
-        entry = await anext(entries, None)
+    accounts = _Accounts(view, notes)
+    examined, current, columns, version = 0, None, EMPTY, 0
+    entries = await view.stream(_ALL_ENTRIES, execution_options={"yield_per": _STREAM_ROWS})
+    async for chunk in entries.partitions():
+        examined += len(chunk)
+        for account, next_version, side, layer, amount, *said in chunk:
+            if account != current:
+                if current is not None:
+                    await accounts.compare(current, columns, version)
+                current, columns, version = account, EMPTY, 0
+            if next_version != version + 1:
+                notes.add(f"{account_wire(account)}: version {next_version} follows version {version}")
+            version = next_version
+            columns = fold(columns, side, layer, amount)
+            if columns != tuple(said):
+                believed = Columns(*said)
+                notes.add(
+                    f"{account_wire(account)} version {version}: the entry says {believed}, "
+                    f"its history adds up to {columns}"
+                )
+                # From here on the entry is believed, so that one wrong digit is told once and where it stands.
+                columns = believed
+    if current is not None:
+        await accounts.compare(current, columns, version)
+    await accounts.rest()
     return Looked(examined, notes.differences)
-
-
-def _columns(row: Row[Any]) -> Columns:
-    return Columns(row.debits_posted, row.credits_posted, row.debits_pending, row.credits_pending)
-
-
-def _next(entry: Row[Any], columns: Columns, version: int, notes: _Notes) -> tuple[Columns, int]:
-    name = account_wire(entry.account_id)
-    if entry.version != version + 1:
-        notes.add(f"{name}: version {entry.version} follows version {version}")
-    columns = fold(columns, Side(entry.side), Layer(entry.layer), entry.amount_minor)
-    if columns != _columns(entry):
-        notes.add(f"{name} version {entry.version}: the entry says {_columns(entry)}, its history adds up to {columns}")
-        # From here on the entry is believed, so that one wrong digit is told once and where it stands.
-        columns = _columns(entry)
-    return columns, entry.version
 
 
 def _facts_hold(account: Row[Any], notes: _Notes) -> None:
@@ -306,5 +335,10 @@ def _invariant(check: Check) -> Invariant:
     return Invariant(f"wallet_{check.name}", check.description, differences)
 
 
-INVARIANTS: Final = tuple(_invariant(check) for check in CHECKS)
-"""The checks as the worker's scheduled invariants."""
+_OF_BALANCES: Final = frozenset({"trial_balance", "pending_equals_open_holds", "wallets_have_owners_and_funds"})
+
+INVARIANTS_OF_BALANCES: Final = tuple(_invariant(check) for check in CHECKS if check.name in _OF_BALANCES)
+"""Checks of what stands now, for the worker: cheap enough for every minute, however long the books are."""
+
+INVARIANTS_OF_HISTORY: Final = tuple(_invariant(check) for check in CHECKS if check.name not in _OF_BALANCES)
+"""Checks that read the whole of the books, for the worker: now and then."""
