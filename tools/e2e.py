@@ -115,8 +115,9 @@ def main() -> int:
     chosen = collections(options.names)
     install_newman()
     ours = stack_is_down()
-    subprocess.run([LEDGERLINK, "up"], cwd=ROOT, check=True)
     try:
+        if subprocess.run([LEDGERLINK, "up"], cwd=ROOT, check=False).returncode:
+            return 1  # it has said why
         known = settings()
         ways = [options.only] if options.only else list(WAYS)
         results = [(path.name.removesuffix(SUFFIX), way, run(path, way, known)) for path in chosen for way in ways]
