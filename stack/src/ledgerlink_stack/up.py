@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ledgerlink_stack.state import ProcessState
 
 POLL_S = 0.1
+DYING_TIMEOUT_S = 2.0
 READY_TIMEOUT_S = 180.0
 DOWN_TIMEOUT_S = 90.0
 ORPHAN_GRACE_S = 10.0
@@ -52,7 +53,7 @@ def bring_up(home: Home, plan: Plan, show: Callable[[Sequence[ProcessState]], No
     Raises `Trouble` with what keeps the stack from coming up.
     """
     begun = time.monotonic()
-    if supervisor_runs(home):
+    if _is_supervised(home):
         return _join(home, plan, show, begun)
     before = load_state(home.state_file)
     interrupted = before is not None and before.phase == "running" and before.trouble is None
@@ -67,6 +68,21 @@ def bring_up(home: Home, plan: Plan, show: Callable[[Sequence[ProcessState]], No
     state = _wait_until_ready(home, show, begun, restarted=True)
     healed = tuple(process.name for process in state.processes) if interrupted else ()
     return Risen(already=False, healed=healed, seconds=time.monotonic() - begun)
+
+
+def _is_supervised(home: Home) -> bool:
+    """Say whether a supervisor looks after the home, not taken in by one that is just dying.
+
+    A killed process keeps its lock for an instant after it is dead. One that is only starting holds the lock too, and
+    has not written its own state yet: that one is believed after a short wait.
+    """
+    deadline = time.monotonic() + DYING_TIMEOUT_S
+    while supervisor_runs(home):
+        state = load_state(home.state_file)
+        if time.monotonic() > deadline or (state is not None and processes.recorded(state.supervisor) is not None):
+            return True
+        time.sleep(POLL_S)
+    return False
 
 
 def _join(home: Home, plan: Plan, show: Callable[[Sequence[ProcessState]], None], begun: float) -> Risen:
