@@ -7,6 +7,7 @@ from services.wallet.tests.conftest import Service
 from ledgerlink_contracts.ids import TransferId, WalletId
 from ledgerlink_kit.ids import uuid8
 from ledgerlink_kit.money import MAX_MINOR
+from ledgerlink_kit.pagination import encode_cursor
 
 WALLET = str(WalletId(uuid8("wallet")))
 POSTING = {"debit": "world", "credit": "merchant:m", "amount_minor": 5, "currency": "GBP"}
@@ -39,6 +40,9 @@ BAD_ORDERS: list[tuple[str, Any, int, str]] = [
     ("id of another kind", {**ORDER, "id": WALLET}, 422, "id"),
     ("id as number", {**ORDER, "id": 7}, 422, "id"),
     ("a moment without offset", {**ORDER, "effective_at": "2026-01-01T00:00:00"}, 422, "effective_at"),
+    ("a moment beyond time", {**ORDER, "effective_at": "9999-12-31T23:59:59-23:59"}, 422, "effective_at"),
+    ("a moment before time", {**ORDER, "effective_at": "0001-01-01T00:00:00+23:59"}, 422, "effective_at"),
+    ("a moment as a number", {**ORDER, "effective_at": 1767225600}, 422, "effective_at"),
     ("metadata not text", {**ORDER, "metadata": {"a": 1}}, 422, "metadata"),
     ("too much metadata", {**ORDER, "metadata": {str(n): "x" for n in range(51)}}, 422, "metadata"),
     ("a NUL in the reference", {**ORDER, "reference": "a\x00b"}, 422, "reference"),
@@ -107,6 +111,15 @@ async def test_a_malformed_key_is_refused(service: Service) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "idempotency-key-invalid"), key
 
 
+async def test_one_instant_with_another_offset_is_the_same_order(service: Service) -> None:
+    first = {**ORDER, "effective_at": "2026-01-01T01:00:00+01:00"}
+    again = {**ORDER, "effective_at": "2026-01-01T00:00:00Z"}
+    answers = [await service.call("POST", "/transfers", order, Idempotency_Key="k") for order in (first, again)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].content == answers[1].content
+
+
 async def test_the_callers_own_id_takes_the_place_of_a_key(service: Service) -> None:
     order = {**ORDER, "id": str(TransferId(uuid8("mine")))}
     first, again = await service.call("POST", "/transfers", order), await service.call("POST", "/transfers", order)
@@ -126,6 +139,11 @@ BAD_QUERIES = [
     "/accounts?cursor=e30",
     "/accounts?cursor=eyJjb2RlIjoxLCJpZCI6MX0",
     "/transfers?cursor=eyJhdCI6IngiLCJpZCI6IngifQ",
+    f"/transfers?cursor={encode_cursor({'at': '0001-01-01T00:00:00+23:59', 'id': str(uuid8('x'))})}",
+    f"/accounts?cursor={encode_cursor({'code': 'a', 'id': 'x'})}",
+    f"/accounts?cursor={encode_cursor({'code': chr(0), 'id': str(uuid8('x'))})}",
+    f"/wallets?cursor={encode_cursor({'at': '2026-01-01T00:00:00', 'id': str(uuid8('x'))})}",
+    f"/transfers?account=world&currency=GBP&cursor={encode_cursor({'version': 2**63})}",
     "/transfers?kind=NO",
     "/transfers?metadata=nocolon",
     "/transfers?account=world",
@@ -136,6 +154,8 @@ BAD_QUERIES = [
 
 
 async def test_a_bad_query_is_refused_with_a_problem(service: Service) -> None:
+    # The account that some of them ask for.
+    assert (await service.call("POST", "/transfers", ORDER, Idempotency_Key="k")).status_code == 201
     for query in BAD_QUERIES:
         answer = await service.call("GET", query)
 

@@ -5,10 +5,11 @@ moment is RFC 3339 with its offset. A *party* names an account: ``wal_…`` (tha
 currency, opened on first use), ``acc_…`` or a code of the chart of accounts (`ledgerlink_contracts.wallet.chart`).
 """
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, UserId, WalletId
 from ledgerlink_contracts.wallet.chart import CODE_CHARS_MAX, Side
@@ -43,6 +44,28 @@ TransferKind = Annotated[
 ]
 
 
+YEAR_MIN: Final = 1900
+YEAR_MAX: Final = 2999
+"""Moments are kept within these years: every clock, driver and database that meets them can hold them."""
+
+
+def _text_or_datetime(value: object) -> object:
+    if isinstance(value, str | datetime):
+        return value
+    raise ValueError("Give a moment as RFC 3339 text with its offset, such as '2026-01-05T12:00:00Z'.")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+        raise ValueError(f"A moment lies in the years {YEAR_MIN} to {YEAR_MAX}.")
+    # One instant has one form, so that the same order with another offset is the same order.
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_text_or_datetime), AfterValidator(_in_utc)]
+"""Pydantic type of a moment in a request: RFC 3339 with its offset; in UTC once read."""
+
+
 class PostingOrder(RequestModel):
     """One amount from a debit account to a credit account."""
 
@@ -65,7 +88,7 @@ class TransferOrder(RequestModel):
     on_behalf_of: UserId | None = None
     reference: Text | None = None
     metadata: Metadata = Field(default_factory=dict)
-    effective_at: AwareDatetime | None = None
+    effective_at: Moment | None = None
 
 
 class ReversalPart(RequestModel):
@@ -92,7 +115,7 @@ class HoldOrder(RequestModel):
     wallet: WalletId
     amount_minor: AmountMinor
     currency: CurrencyCode
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     on_behalf_of: UserId | None = None
     reference: Text | None = None
 

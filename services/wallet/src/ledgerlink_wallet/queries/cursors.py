@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ledgerlink_contracts.wallet.models import YEAR_MAX, YEAR_MIN
 from ledgerlink_kit.pagination import InvalidCursor
 
 
@@ -21,7 +22,7 @@ def moment_in(value: Any) -> datetime:
         moment = datetime.fromisoformat(value)
     except (ValueError, TypeError):
         raise InvalidCursor from None
-    if moment.tzinfo is None:
+    if moment.tzinfo is None or not YEAR_MIN <= moment.year <= YEAR_MAX:
         raise InvalidCursor
     return moment
 
