@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from ledgerlink_contracts.ids import HoldId, TransferId
+from ledgerlink_contracts.ids import HoldId
 from ledgerlink_contracts.wallet.events import HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, TransferPosted
 from ledgerlink_contracts.wallet.models import HoldState
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
 from ledgerlink_wallet import store
-from ledgerlink_wallet.commands.rendering import Rendered, dumps, hold_body, render, transfer_body
+from ledgerlink_wallet.commands.rendering import Rendered, dumps, hold_body, render, transfer_body, transfer_wire
 from ledgerlink_wallet.domain.apply import apply
 from ledgerlink_wallet.domain.books import AccountKey, Entry, Hold, HoldKey, Party, Transfer, TransferKey, WalletKey
 from ledgerlink_wallet.domain.orders import (
@@ -186,7 +186,7 @@ def _facts(outcome: Result, body: bytes, one: Asked, now: datetime, written: Wri
         _transfer(outcome.transfer, outcome.entries, transfer, one, now, written)
         data = {
             "hold": hold_body(outcome.hold, outcome.account),
-            "transfer": str(TransferId(outcome.transfer.id)),
+            "transfer": transfer_wire(outcome.transfer.id),
         }
         written.events.append(_event(HoldCaptured, outcome.hold, dumps(data), one, now))
 
@@ -202,7 +202,7 @@ def _transfer(
     written.events.append(
         store.EventRow(
             uuid7(now),
-            str(TransferId(transfer.id)),
+            transfer_wire(transfer.id),
             TransferPosted.event_type,
             TransferPosted.data_version,
             data.decode(),

@@ -4,6 +4,7 @@ Plain dictionaries and one call of the serializer: at a thousand answers a batch
 ledger. The tests hold every answer against the models of `ledgerlink_contracts.wallet.models`.
 """
 
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -12,7 +13,7 @@ from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.refusals import KINDS
 from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.problem import problem_body, status_of
-from ledgerlink_wallet.domain.books import Account, Entry, Hold, Transfer
+from ledgerlink_wallet.domain.books import Account, Entry, Hold, Transfer, TransferKey
 from ledgerlink_wallet.domain.orders import Captured, HoldChanged, Posted, Refusal, Result, StandingChanged
 from ledgerlink_wallet.domain.parties import account_wire
 
@@ -45,6 +46,12 @@ def render(result: Result, request_id: str) -> Rendered:
         return Rendered(OK, dumps({"id": account_wire(result.account.facts.id), "state": result.account.standing}))
     refused = refused_from(result)
     return Rendered(status_of(refused), orjson.dumps({**problem_body(refused), "request_id": request_id}))
+
+
+@lru_cache(4_096)
+def transfer_wire(transfer: TransferKey) -> str:
+    """Write a transfer's id for the wire; remembered, because answer and event both carry it."""
+    return str(TransferId(transfer))
 
 
 def dumps(body: dict[str, Any]) -> bytes:
@@ -89,7 +96,7 @@ def _entry_body(entry: Entry) -> dict[str, Any]:
 def transfer_body(transfer: Transfer, entries: tuple[Entry, ...]) -> dict[str, Any]:
     """Give a transfer as `TransferView` has it."""
     return {
-        "id": str(TransferId(transfer.id)),
+        "id": transfer_wire(transfer.id),
         "kind": transfer.kind,
         "state": "posted",
         "postings": [
