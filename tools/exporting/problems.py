@@ -40,14 +40,25 @@ def _part(module: str) -> str:
 
 
 def _literal(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Status and code of every ``Refused(Kind.X, "code", …)`` and ``Unavailable("code", …)``."""
+    """Status and code of every refusal and outage that is raised, or that a class of its own is made of."""
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-            continue
-        if node.func.id == "Refused" and len(node.args) >= KIND_AND_CODE and constant(node.args[1]):
-            yield _status(node.args[0]), constant(node.args[1])
-        elif node.func.id == "Unavailable" and node.args and constant(node.args[0]):
-            yield "503", constant(node.args[0])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield from _made(node.func.id, node.args)
+        elif isinstance(node, ast.ClassDef):
+            families = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            for call in ast.walk(node):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
+                    yield from _made(families[0] if families else "", call.args)
+
+
+def _made(family: str, arguments: list[ast.expr]) -> Iterator[tuple[str, str]]:
+    """Status and code of ``Refused(Kind.X, "code", …)`` and ``Unavailable("code", …)``, wherever they are written."""
+    if (
+        len(arguments) >= KIND_AND_CODE and ast.unparse(arguments[0]).startswith("Kind.") and constant(arguments[1])
+    ) or (family == "Refused" and len(arguments) >= KIND_AND_CODE and constant(arguments[1])):
+        yield _status(arguments[0]), constant(arguments[1])
+    elif family == "Unavailable" and arguments and constant(arguments[0]):
+        yield "503", constant(arguments[0])
 
 
 def _status(node: ast.expr) -> str:
