@@ -53,9 +53,8 @@ def _literal(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 def _made(family: str, arguments: list[ast.expr]) -> Iterator[tuple[str, str]]:
     """Status and code of ``Refused(Kind.X, "code", …)`` and ``Unavailable("code", …)``, wherever they are written."""
-    if (
-        len(arguments) >= KIND_AND_CODE and ast.unparse(arguments[0]).startswith("Kind.") and constant(arguments[1])
-    ) or (family == "Refused" and len(arguments) >= KIND_AND_CODE and constant(arguments[1])):
+    of_a_kind = len(arguments) >= KIND_AND_CODE and ast.unparse(arguments[0]).startswith("Kind.")
+    if len(arguments) >= KIND_AND_CODE and (of_a_kind or family == "Refused") and constant(arguments[1]):
         yield _status(arguments[0]), constant(arguments[1])
     elif family == "Unavailable" and arguments and constant(arguments[0]):
         yield "503", constant(arguments[0])
