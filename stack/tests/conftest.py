@@ -20,7 +20,8 @@ from ledgerlink_stack.ports import free_port
 from ledgerlink_stack.up import bring_down
 
 SMALL_SERVICE = Path(__file__).with_name("small_service.py")
-STACK_ID = "test-stack"
+# Of this process alone: stacks that tests run side by side must not find each other's programs by their marks.
+STACK_ID = f"test-stack-{os.getpid()}"
 MakeService = Callable[..., Program]
 
 

@@ -27,6 +27,7 @@ from ledgerlink_stack.up import bring_down, bring_up
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the nursery is used on Linux only")
 MakeService = Callable[..., Program]
 SMALL_SERVICE = Path(__file__).with_name("small_service.py")
+STACK_ID = f"test-stack-{os.getpid()}"
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def plan(home: Home, make_service: MakeService) -> Plan:
         kind="nursery",
         command=(sys.executable, "-m", "ledgerlink_stack.nursery", "http.server"),
         port=0,
-        environment=clean_environment({MARK: "test-stack/nursery"}),
+        environment=clean_environment({MARK: f"{STACK_ID}/nursery"}),
         stop_stage=2,
         stop_signal=int(signal.SIGTERM),
         folder=str(home.path),
@@ -47,7 +48,7 @@ def plan(home: Home, make_service: MakeService) -> Plan:
         replace(service, module="small_service", environment={**service.environment, "SMALL_PORT": str(service.port)})
         for service in (make_service("one"), make_service("two"))
     )
-    return Plan("test-stack", (nursery, *services), stop_grace_s=5)
+    return Plan(STACK_ID, (nursery, *services), stop_grace_s=5)
 
 
 def pid_of(home: Home, name: str) -> int:

@@ -28,6 +28,7 @@ from ledgerlink_stack.up import bring_down, bring_up
 
 MakeService = Callable[..., Program]
 SMALL_SERVICE = Path(__file__).with_name("small_service.py")
+STACK_ID = f"test-stack-{os.getpid()}"
 
 
 def nothing(_processes: Sequence[ProcessState]) -> None:
@@ -187,7 +188,7 @@ def test_down_ends_everything_in_order_and_says_what(home: Home, two_services: P
 
 
 def test_down_kills_what_does_not_end_when_asked(home: Home, make_service: MakeService) -> None:
-    plan = Plan("test-stack", (make_service("one", "--stubborn"),), stop_grace_s=0.5)
+    plan = Plan(STACK_ID, (make_service("one", "--stubborn"),), stop_grace_s=0.5)
     bring_up(home, plan, nothing)
     assert bring_down(home, nothing) == ["one"]
     assert copies_running(plan.programs[0]) == 0
@@ -201,7 +202,7 @@ def test_down_ends_orphans_when_the_supervisor_is_gone(home: Home, two_services:
 
 
 def test_a_process_that_ends_at_once_is_named_with_its_last_words(home: Home, make_service: MakeService) -> None:
-    plan = Plan("test-stack", (make_service("one"), make_service("broken", "--exit-with", "3")), stop_grace_s=5)
+    plan = Plan(STACK_ID, (make_service("one"), make_service("broken", "--exit-with", "3")), stop_grace_s=5)
     with pytest.raises(Trouble) as caught:
         bring_up(home, plan, nothing)
     assert caught.value.sentence == "broken does not start: ended with exit code 3: the flux compensator is missing."
@@ -213,7 +214,7 @@ def test_up_tries_again_what_it_gave_up_before(home: Home, make_service: MakeSer
     script = home.path / "broken.py"
     script.write_text("raise SystemExit(3)")
     plan = Plan(
-        "test-stack", (replace(broken, command=(sys.executable, "-S", str(script), str(broken.port))),), stop_grace_s=5
+        STACK_ID, (replace(broken, command=(sys.executable, "-S", str(script), str(broken.port))),), stop_grace_s=5
     )
     with pytest.raises(Trouble):
         bring_up(home, plan, nothing)
