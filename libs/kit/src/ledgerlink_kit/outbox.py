@@ -50,7 +50,7 @@ class Event(BaseModel):
 _RECORD: Final = text(
     "INSERT INTO outbox (id, aggregate, type, version, data, traceparent, occurred_at) "
     "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:aggregates AS text[]), CAST(:types AS text[]), "
-    "CAST(:versions AS smallint[]), CAST(:data AS jsonb[]), CAST(:traces AS text[]), CAST(:times AS timestamptz[]))"
+    "CAST(:versions AS smallint[]), CAST(:data AS json[]), CAST(:traces AS text[]), CAST(:times AS timestamptz[]))"
 )
 
 

@@ -16,7 +16,7 @@ import orjson
 from asyncpg.pool import PoolConnectionProxy
 
 from ledgerlink_contracts.wallet.chart import Side
-from ledgerlink_contracts.wallet.models import HoldState, Standing
+from ledgerlink_contracts.wallet.models import HoldState, Layer, Standing
 from ledgerlink_kit.limits import IDLE_IN_TRANSACTION_TIMEOUT_MS, LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS
 from ledgerlink_wallet.domain.books import (
     Account,
@@ -30,7 +30,9 @@ from ledgerlink_wallet.domain.books import (
     Transfer,
     TransferKey,
     WalletKey,
+    ordered,
 )
+from ledgerlink_wallet.domain.orders import Posted
 
 Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 """A connection with an open transaction."""
@@ -39,7 +41,6 @@ Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncp
 class StoredOutcome(NamedTuple):
     """What an id was answered before."""
 
-    fingerprint: bytes
     fields: bytes
     status: int
     body: bytes
@@ -49,7 +50,6 @@ class OutcomeRow(NamedTuple):
     """An outcome to remember."""
 
     id: UUID
-    fingerprint: bytes
     fields: bytes
     status: int
     body: bytes
@@ -100,7 +100,22 @@ SELECT id, code, currency, normal_side, may_overdraw, wallet_id, standing,
        debits_posted, credits_posted, debits_pending, credits_pending, version
 FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 """
-_OUTCOMES: Final = "SELECT id, fingerprint, fields, status, body FROM outcomes WHERE id = ANY($1::uuid[])"
+_OUTCOMES: Final = """
+SELECT id, fields, status, body FROM outcomes WHERE id = ANY($1::uuid[])
+UNION ALL SELECT id, NULL, NULL, NULL FROM transfers WHERE id = ANY($1::uuid[])
+"""
+_POSTED: Final = """
+SELECT id, kind, postings::text AS postings, on_behalf_of, reference, metadata::text AS metadata, reverses, hold_id,
+       effective_at, recorded_at
+FROM transfers WHERE id = ANY($1::uuid[])
+"""
+_FACTS: Final = """
+SELECT id, code, currency, normal_side, may_overdraw, wallet_id FROM accounts WHERE id = ANY($1::uuid[])
+"""
+_ENTRIES_AT: Final = """
+SELECT account_id, version, side, layer, amount_minor, debits_posted, credits_posted, debits_pending, credits_pending
+FROM unnest($1::uuid[], $2::bigint[]) AS wanted(account_id, version) JOIN entries USING (account_id, version)
+"""
 _OWNERS: Final = "SELECT id, owner FROM wallets WHERE id = ANY($1::uuid[])"
 _HOLD_ACCOUNTS: Final = """
 SELECT h.id, h.account_id, a.currency FROM holds h JOIN accounts a ON a.id = h.account_id WHERE h.id = ANY($1::uuid[])
@@ -125,9 +140,52 @@ async def lock_accounts(tx: Tx, ids: Iterable[AccountKey]) -> dict[AccountKey, A
     }
 
 
-async def load_outcomes(tx: Tx, ids: Iterable[UUID]) -> dict[UUID, StoredOutcome]:
-    """Give what the ids were answered before."""
-    return {row[0]: StoredOutcome(*row[1:]) for row in map(tuple, await tx.fetch(_OUTCOMES, list(ids)))}
+async def load_outcomes(tx: Tx, ids: Iterable[UUID]) -> tuple[dict[UUID, StoredOutcome], list[UUID]]:
+    """Give what the ids were answered before, and those of plain transfers, which speak for themselves."""
+    rows = [tuple(row) for row in await tx.fetch(_OUTCOMES, list(ids))]
+    outcomes = {row[0]: StoredOutcome(*row[1:]) for row in rows if row[1] is not None}
+    return outcomes, [row[0] for row in rows if row[1] is None and row[0] not in outcomes]
+
+
+async def load_posted(tx: Tx, ids: Collection[UUID]) -> list[Posted]:
+    """Give the transfers with their entries, as they were when they were posted: facts, so no lock is needed."""
+    rows = [(row, orjson.loads(row["postings"])) for row in await tx.fetch(_POSTED, ids)]
+    made = [(UUID(m[side]), m[side + 1]) for _, postings in rows for m in postings for side in (0, 2)]
+    accounts = await tx.fetch(_FACTS, list({account for account, _ in made}))
+    facts = {row[0]: AccountFacts(row[0], row[1], row[2], Side(row[3]), row[4], row[5]) for row in map(tuple, accounts)}
+    found = await tx.fetch(_ENTRIES_AT, [one[0] for one in made], [one[1] for one in made])
+    entries = {
+        (row[0], row[1]): Entry(
+            Side(row[2]), Layer(row[3]), row[4], Account(facts[row[0]], Standing.OPEN, *row[5:9], row[1])
+        )
+        for row in map(tuple, found)
+    }
+    return [_posted(row, postings, facts, entries) for row, postings in rows]
+
+
+def _posted(
+    row: asyncpg.Record,
+    postings: list[list[Any]],
+    facts: Mapping[AccountKey, AccountFacts],
+    entries: Mapping[tuple[UUID, int], Entry],
+) -> Posted:
+    movements = tuple(
+        Movement(facts[AccountKey(UUID(m[0]))], m[1], facts[AccountKey(UUID(m[2]))], *m[3:]) for m in postings
+    )
+    transfer = Transfer(
+        row["id"],
+        row["kind"],
+        movements,
+        row["on_behalf_of"],
+        row["reference"],
+        ordered(orjson.loads(row["metadata"])),
+        row["reverses"],
+        row["hold_id"],
+        row["effective_at"],
+        row["recorded_at"],
+    )
+    sides = [side for m in movements for side in ((m.debit.id, m.debit_version), (m.credit.id, m.credit_version))]
+    return Posted(transfer, tuple(entries[side] for side in sides))
 
 
 async def load_owners(tx: Tx, wallets: Iterable[WalletKey]) -> dict[WalletKey, str]:
@@ -284,7 +342,6 @@ _ENTRIES: Final = _facts(
 _OUTCOME_FACTS: Final = _facts(
     "outcomes",
     id="uuid",
-    fingerprint="bytea",
     fields="bytea",
     status="smallint",
     body="bytea",
@@ -296,7 +353,7 @@ _EVENTS: Final = _facts(
     aggregate="text",
     type="text",
     version="smallint",
-    data="jsonb",
+    data="json",
     traceparent="text",
     occurred_at="timestamptz",
 )
@@ -366,16 +423,29 @@ def save_accounts(
     writes.change(_UPDATE_ACCOUNTS, old)
 
 
+@lru_cache(100_000)
+def _uuid_text(uuid: UUID) -> str:
+    """Write a UUID as JSON has it; remembered, because accounts come again and again."""
+    return f'"{uuid}"'
+
+
+def _postings(movements: tuple[Movement, ...]) -> str:
+    """Write the postings' column: debit, its version, credit, its version, amount, currency, reversed posting."""
+    rows = [
+        f'[{_uuid_text(debit[0])},{debit_version},{_uuid_text(credit[0])},{credit_version},{amount},"{currency}",'
+        f"{'null' if undoes is None else undoes}]"
+        for debit, debit_version, credit, credit_version, amount, currency, undoes in movements
+    ]
+    return f"[{','.join(rows)}]"
+
+
 def save_transfers(writes: Writes, transfers: Sequence[Transfer], now: datetime) -> None:
     """Write the facts of the transfers; their entries are written by `save_entries`."""
     rows = [
         (
             transfer.id,
             transfer.kind,
-            orjson.dumps(
-                [(m[0].id, m[1], m[2].id, m[3], m[4], m[5], m[6]) for m in transfer.movements],
-                default=str,  # the driver's own UUID type
-            ).decode(),
+            _postings(transfer.movements),
             transfer.on_behalf_of,
             transfer.reference,
             orjson.dumps(transfer.metadata).decode() if transfer.metadata else "{}",

@@ -168,11 +168,15 @@ outcomes = sa.Table(
     "outcomes",
     METADATA,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+    # Written by releases before 0.2 only; it goes when none of them can be running.
+    sa.Column("fingerprint", sa.LargeBinary),
     sa.Column("fields", sa.LargeBinary, nullable=False),
     sa.Column("status", sa.SmallInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("recorded_at", _MOMENT, nullable=False),
 )
-"""What an id was answered: SHA-256 and canonical JSON of the request, and the answer's status and bytes."""
+"""What an id was answered: the request as JSON, and the answer's status and bytes.
+
+A plain transfer that was posted has no row: it tells what was asked, and its answer is written from it again.
+"""
 sa.Index("ix_outcomes_recorded_at", outcomes.c.recorded_at, postgresql_using="brin")

@@ -36,9 +36,6 @@ TAMPERED = {
     "wallets_have_owners_and_funds": "DELETE FROM wallets",
     "reversals_match": "UPDATE reversals SET reversed_minor = reversed_minor + 1",
     "outcomes_match": "UPDATE outcomes SET status = 201 WHERE status = 409",
-    "transfers_remembered": (
-        "DELETE FROM outcomes WHERE id = (SELECT id FROM transfers ORDER BY recorded_at DESC LIMIT 1)"
-    ),
     "transfers_balance": "UPDATE entries SET amount_minor = amount_minor + 1 WHERE side = 'credit' AND version = 2",
     "postings_match_entries": (
         "UPDATE transfers SET postings = jsonb_set(postings, '{0,4}', '41') WHERE jsonb_array_length(postings) = 2"

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from ledgerlink_contracts.ids import TransferId
-from ledgerlink_contracts.wallet.models import HoldView, TransferView, WalletView
+from ledgerlink_contracts.wallet.models import HoldView, TransferRecord, WalletView
 from ledgerlink_kit.outbox import Event
 
 
@@ -15,10 +15,11 @@ class WalletCreated(Event):
 
 
 class TransferPosted(Event):
-    """A transfer was posted: by an order, a capture or a reversal."""
+    """A transfer was posted: by an order, a capture or a reversal. Its balances stand in its accounts' entries."""
 
     event_type: ClassVar[str] = "wallet.transfer.posted"
-    transfer: TransferView
+    data_version: ClassVar[int] = 2
+    transfer: TransferRecord
 
 
 class HoldPlaced(Event):

@@ -13,16 +13,16 @@ from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
 from ledgerlink_wallet import store
-from ledgerlink_wallet.commands.rendering import Rendered, dumps, hold_body, render, transfer_body, transfer_wire
+from ledgerlink_wallet.commands.rendering import Rendered, dumps, hold_body, record_json, render, transfer_wire
 from ledgerlink_wallet.domain.apply import apply
 from ledgerlink_wallet.domain.books import AccountKey, Entry, Hold, HoldKey, Party, Transfer, TransferKey, WalletKey
+from ledgerlink_wallet.domain.content import content_of, content_of_plain
 from ledgerlink_wallet.domain.orders import (
     Books,
     Captured,
     CaptureHold,
     ChangeStanding,
     Command,
-    Content,
     Decided,
     ExpireHold,
     HoldChanged,
@@ -110,7 +110,8 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
                 needs.party(party_of(capture.credit, standing_on[capture.hold][1]))
     accounts = await store.lock_accounts(tx, needs.accounts)
     # From here on nobody else can move these accounts, so what is read now is what will be true at the commit.
-    stored = await store.load_outcomes(tx, needs.ids) if needs.ids else {}
+    stored, plain = await store.load_outcomes(tx, needs.ids) if needs.ids else ({}, [])
+    posted = await store.load_posted(tx, plain) if plain else []
     needs.wallets.update(a.facts.wallet for a in accounts.values() if a.facts.wallet is not None)
     known = {wallet: owner for wallet in needs.wallets if (owner := owners.get(wallet)) is not None}
     if len(known) < len(needs.wallets):
@@ -123,9 +124,9 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
         holds=await store.load_holds(tx, needs.holds, accounts) if needs.holds else {},
         originals=await store.with_reversed(tx, originals, accounts) if originals else {},
         remembered={
-            TransferKey(id_): Remembered(Content(outcome.fields, outcome.fingerprint), outcome.body)
-            for id_, outcome in stored.items()
-        },
+            TransferKey(id_): Remembered(content_of(outcome.fields), outcome.body) for id_, outcome in stored.items()
+        }
+        | {one.transfer.id: Remembered(content_of_plain(one.transfer), one) for one in posted},
     )
     return books, {id_: outcome.status for id_, outcome in stored.items()}
 
@@ -157,11 +158,9 @@ def write(asked: Sequence[Asked], decided: Decided, statuses: dict[UUID, int], n
         if isinstance(command, ReleaseHold | ExpireHold | ChangeStanding) or refusal is RefusalCode.ID_REUSED:
             continue
         fresh[command.id] = rendered
-        written.outcomes.append(
-            store.OutcomeRow(
-                command.id, command.content.fingerprint, command.content.fields, rendered.status, rendered.body
-            )
-        )
+        if isinstance(outcome, Posted) and isinstance(command, PostTransfer) and command.plain:
+            continue
+        written.outcomes.append(store.OutcomeRow(command.id, command.content.fields, rendered.status, rendered.body))
     return written
 
 
@@ -169,21 +168,21 @@ def _repeated(id_: UUID, outcome: Replayed, fresh: dict[UUID, Rendered], statuse
     stored = outcome.remembered.answer
     if isinstance(stored, bytes):
         return Answer(statuses[id_], stored, replayed=True)
-    return Answer(*fresh[id_], replayed=True)
+    # Posted before: its answer is written from the facts again, to the same bytes.
+    return Answer(*(fresh.get(id_) or render(stored, "")), replayed=True)
 
 
 def _facts(outcome: Result, body: bytes, one: Asked, now: datetime, written: Written) -> None:
     """Collect the rows and events of an outcome that changed the books; ``body`` is its answer."""
     if isinstance(outcome, Posted):
-        _transfer(outcome.transfer, outcome.entries, body, one, now, written)
+        _transfer(outcome.transfer, outcome.entries, one, written)
     elif isinstance(outcome, HoldChanged) and outcome.entries:
         hold = outcome.hold
         written.entries.extend(store.EntryRow(entry, None, hold.id, now) for entry in outcome.entries)
         kind = _HOLD_EVENTS[hold.state]
         written.events.append(_event(kind, hold, b'{"hold":' + body + b"}", one, now))
     elif isinstance(outcome, Captured):
-        transfer = dumps(transfer_body(outcome.transfer, outcome.entries))
-        _transfer(outcome.transfer, outcome.entries, transfer, one, now, written)
+        _transfer(outcome.transfer, outcome.entries, one, written)
         data = {
             "hold": hold_body(outcome.hold, outcome.account),
             "transfer": transfer_wire(outcome.transfer.id),
@@ -191,21 +190,19 @@ def _facts(outcome: Result, body: bytes, one: Asked, now: datetime, written: Wri
         written.events.append(_event(HoldCaptured, outcome.hold, dumps(data), one, now))
 
 
-def _transfer(
-    transfer: Transfer, entries: tuple[Entry, ...], body: bytes, one: Asked, now: datetime, written: Written
-) -> None:
+def _transfer(transfer: Transfer, entries: tuple[Entry, ...], one: Asked, written: Written) -> None:
     written.transfers.append(transfer)
     written.entries.extend(
         store.EntryRow(entry, transfer.id, transfer.hold, transfer.effective_at) for entry in entries
     )
-    data = b'{"transfer":' + body + b"}"
+    # A transfer is posted once, so its id serves the event as well.
     written.events.append(
         store.EventRow(
-            uuid7(now),
+            transfer.id,
             transfer_wire(transfer.id),
             TransferPosted.event_type,
             TransferPosted.data_version,
-            data.decode(),
+            f'{{"transfer":{record_json(transfer).decode()}}}',
             one.traceparent,
         )
     )

@@ -25,8 +25,7 @@ from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.ids import TypedId
 from ledgerlink_kit.telemetry import span
 from ledgerlink_wallet.commands.rendering import dumps
-from ledgerlink_wallet.domain.books import AccountKey, HoldKey, Posting, TransferKey, WalletKey
-from ledgerlink_wallet.domain.content import content_of
+from ledgerlink_wallet.domain.books import AccountKey, HoldKey, Posting, TransferKey, WalletKey, ordered
 from ledgerlink_wallet.domain.orders import (
     CaptureHold,
     ChangeStanding,
@@ -69,9 +68,13 @@ class Mandate:
 
 
 def content(operation: str, order: BaseModel, **more: Any) -> Content:
-    """Give what was asked in canonical form; the id is not part of it, absent fields are left out."""
-    fields = order.model_dump(mode="json", exclude_none=True, exclude={"id"})
-    return content_of(orjson.dumps({**fields, **more, "operation": operation}, option=_OPTIONS))
+    """Tell what was asked; the id is not part of it, absent fields are left out."""
+
+    def write() -> bytes:
+        fields = order.model_dump(mode="json", exclude_none=True, exclude={"id"})
+        return orjson.dumps({**fields, **more, "operation": operation}, option=_OPTIONS)
+
+    return Content(write)
 
 
 def postings(orders: Iterable[PostingOrder]) -> tuple[Posting, ...]:
@@ -102,11 +105,19 @@ async def post_transfer(runtime: Runtime, mandate: Mandate, order: TransferOrder
         postings(order.postings),
         owner,
         order.reference,
-        order.metadata,
+        ordered(order.metadata),
         order.effective_at,
+        plain=_is_plain(order),
     )
     with span("post_transfer"):
         return await _submit(runtime, mandate, command, derived=from_key or order.id is None)
+
+
+def _is_plain(order: TransferOrder) -> bool:
+    """Say whether the posted transfer will tell all of ``order``: its own moment, and parties by their names."""
+    return order.effective_at is None and not any(
+        posting.debit.startswith("acc_") or posting.credit.startswith("acc_") for posting in order.postings
+    )
 
 
 def _within_wallets(mandate: Mandate, order: TransferOrder, owner: str | None) -> None:
@@ -134,7 +145,7 @@ async def reverse_transfer(runtime: Runtime, mandate: Mandate, transfer: Transfe
         order.kind,
         parts,
         order.reference,
-        order.metadata,
+        ordered(order.metadata),
     )
     with span("reverse_transfer"):
         return await _submit(runtime, mandate, command, derived=order.id is None)
@@ -170,7 +181,7 @@ async def capture_hold(runtime: Runtime, mandate: Mandate, hold: HoldId, order: 
         order.final,
         postings(order.postings),
         order.reference,
-        order.metadata,
+        ordered(order.metadata),
     )
     with span("capture_hold"):
         return await _submit(runtime, mandate, command, derived=order.id is None)

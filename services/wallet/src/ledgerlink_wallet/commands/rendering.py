@@ -32,14 +32,14 @@ class Rendered(NamedTuple):
 def render(result: Result, request_id: str) -> Rendered:
     """Write ``result`` as the answer to its command; a refusal carries the id of the request that met it."""
     if isinstance(result, Posted):
-        return Rendered(CREATED, dumps(transfer_body(result.transfer, result.entries)))
+        return Rendered(CREATED, transfer_json(result.transfer, result.entries))
     if isinstance(result, HoldChanged):
         placed = bool(result.entries) and result.hold.remaining_minor > 0
         return Rendered(CREATED if placed else OK, dumps(hold_body(result.hold, result.account)))
     if isinstance(result, Captured):
         body = {
             "hold": hold_body(result.hold, result.account),
-            "transfer": transfer_body(result.transfer, result.entries),
+            "transfer": orjson.Fragment(transfer_json(result.transfer, result.entries)),
         }
         return Rendered(CREATED, dumps(body))
     if isinstance(result, StandingChanged):
@@ -93,9 +93,14 @@ def _entry_body(entry: Entry) -> dict[str, Any]:
     }
 
 
-def transfer_body(transfer: Transfer, entries: tuple[Entry, ...]) -> dict[str, Any]:
-    """Give a transfer as `TransferView` has it."""
-    return {
+def transfer_json(transfer: Transfer, entries: tuple[Entry, ...]) -> bytes:
+    """Write a transfer as `TransferView` has it."""
+    return b'%b,"entries":%b}' % (record_json(transfer)[:-1], orjson.dumps([_entry_body(entry) for entry in entries]))
+
+
+def record_json(transfer: Transfer) -> bytes:
+    """Write a transfer as `TransferRecord` has it."""
+    body = {
         "id": transfer_wire(transfer.id),
         "kind": transfer.kind,
         "state": "posted",
@@ -103,7 +108,6 @@ def transfer_body(transfer: Transfer, entries: tuple[Entry, ...]) -> dict[str, A
             {"debit": m.debit.party, "credit": m.credit.party, "amount_minor": m.amount_minor, "currency": m.currency}
             for m in transfer.movements
         ],
-        "entries": [_entry_body(entry) for entry in entries],
         "on_behalf_of": transfer.on_behalf_of,
         "reference": transfer.reference,
         "metadata": transfer.metadata,
@@ -112,6 +116,7 @@ def transfer_body(transfer: Transfer, entries: tuple[Entry, ...]) -> dict[str, A
         "effective_at": transfer.effective_at,
         "recorded_at": transfer.recorded_at,
     }
+    return dumps(body)
 
 
 def hold_body(hold: Hold, account: Account) -> dict[str, Any]:

@@ -376,12 +376,13 @@ class _Desk:
 
 
 def _recall(before: Remembered, command: RememberedCommand) -> Outcome:
-    if before.content.fingerprint == command.content.fingerprint:
+    differs = differences(before.content.fields, command.content.fields)
+    if not differs:
         return Replayed(before)
     return Refusal(
         RefusalCode.ID_REUSED,
         "The id (or the Idempotency-Key that makes it) was used before for something else.",
-        {"differs": differences(before.content.fields, command.content.fields)},
+        {"differs": differs},
     )
 
 

@@ -112,8 +112,13 @@ class Movement(NamedTuple):
     reverses_posting: int | None
 
 
+def ordered(metadata: dict[str, str]) -> dict[str, str]:
+    """Put metadata in the order of its keys: the one in which it is always told, however it was stored."""
+    return dict(sorted(metadata.items())) if metadata else metadata
+
+
 class Transfer(NamedTuple):
-    """An immutable, atomic movement of money."""
+    """An immutable, atomic movement of money; ``metadata`` is `ordered`."""
 
     id: TransferKey
     kind: str

@@ -1,19 +1,46 @@
-"""What was asked, in one canonical form: equal requests have equal bytes, unequal ones are told apart by field."""
+"""What was asked, told apart by field: two requests are equal when no field differs."""
 
 import json
-from hashlib import sha256
 from typing import Any, cast
 
+from ledgerlink_wallet.domain.books import Transfer
 from ledgerlink_wallet.domain.orders import Content
 
 
 def content_of(fields: bytes) -> Content:
-    """Make the content of canonical JSON ``fields`` (keys sorted, no spaces, absent fields left out)."""
-    return Content(fields, sha256(fields).digest())
+    """Make the content of JSON ``fields`` (absent fields left out)."""
+    return Content(lambda: fields)
+
+
+def content_of_plain(transfer: Transfer) -> Content:
+    """Tell what was asked when the plain order (`PostTransfer.plain`) of a posted transfer was given."""
+
+    def write() -> bytes:
+        fields: dict[str, Any] = {
+            "operation": "transfer",
+            "kind": transfer.kind,
+            "postings": [
+                {
+                    "debit": made.debit.party,
+                    "credit": made.credit.party,
+                    "amount_minor": made.amount_minor,
+                    "currency": made.currency,
+                }
+                for made in transfer.movements
+            ],
+            "metadata": transfer.metadata,
+        }
+        optional = {"on_behalf_of": transfer.on_behalf_of, "reference": transfer.reference}
+        fields |= {name: value for name, value in optional.items() if value is not None}
+        return json.dumps(fields).encode()
+
+    return Content(write)
 
 
 def differences(before: bytes, now: bytes) -> list[str]:
     """Name the fields that differ between two contents, as dotted paths in order: ``postings.0.amount_minor``."""
+    if before == now:
+        return []
     return sorted(_paths(json.loads(before), json.loads(now), ""))
 
 

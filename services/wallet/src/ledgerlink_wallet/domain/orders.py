@@ -1,5 +1,6 @@
 """The commands that `apply` carries out, and the outcomes that it gives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -21,16 +22,33 @@ from ledgerlink_wallet.domain.books import (
 )
 
 
-class Content(NamedTuple):
-    """What was asked, for idempotency: canonical JSON of every field, and its SHA-256."""
+class Content:
+    """What was asked, for idempotency: JSON of every field, absent ones left out.
 
-    fields: bytes
-    fingerprint: bytes
+    It is written when somebody looks at it: most commands have an id that nobody has used before.
+    """
+
+    __slots__ = ("_fields", "_write")
+
+    def __init__(self, write: Callable[[], bytes]) -> None:
+        """Be what ``write`` gives; it is called once at the most."""
+        self._write = write
+        self._fields: bytes | None = None
+
+    @property
+    def fields(self) -> bytes:
+        """The JSON object."""
+        if self._fields is None:
+            self._fields = self._write()
+        return self._fields
 
 
 @dataclass(frozen=True, slots=True)
 class PostTransfer:
-    """Post all postings or none. Every debited wallet must belong to ``on_behalf_of`` when that is set."""
+    """Post all postings or none. Every debited wallet must belong to ``on_behalf_of`` when that is set.
+
+    ``plain`` says that the posted transfer tells all that was asked, so that nothing else need be kept of the order.
+    """
 
     id: TransferKey
     content: Content
@@ -40,6 +58,7 @@ class PostTransfer:
     reference: str | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     effective_at: datetime | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +181,7 @@ Result = Posted | HoldChanged | Captured | StandingChanged | Refusal
 
 
 class Remembered(NamedTuple):
-    """The outcome that an id had before: stored (``answer`` holds its bytes) or decided earlier in this batch."""
+    """The outcome that an id had before: stored bytes, the posted transfer, or what this batch decided earlier."""
 
     content: Content
     answer: Result | bytes

@@ -211,10 +211,6 @@ _OUTCOMES: Final = """
 SELECT o.id, o.status FROM outcomes o LEFT JOIN transfers t ON t.id = o.id LEFT JOIN holds h ON h.id = o.id
 WHERE (o.status < 400) <> (t.id IS NOT NULL OR h.id IS NOT NULL)
 """
-_UNREMEMBERED: Final = """
-SELECT t.id FROM transfers t LEFT JOIN outcomes o ON o.id = t.id
-WHERE o.id IS NULL AND t.recorded_at >= (SELECT min(recorded_at) FROM outcomes)
-"""
 _TRIAL: Final = """
 SELECT currency, sum(debits_posted) AS debits, sum(credits_posted) AS credits FROM accounts GROUP BY 1
 HAVING sum(debits_posted) <> sum(credits_posted)
@@ -264,13 +260,6 @@ CHECKS: Final[Sequence[Check]] = (
         "SELECT count(*) FROM outcomes",
         _OUTCOMES,
         "outcome {id} with status {status}",
-    ),
-    _set_check(
-        "transfers_remembered",
-        "Every transfer since the oldest outcome kept has its outcome",
-        "SELECT count(*) FROM transfers",
-        _UNREMEMBERED,
-        "transfer {id}: no outcome",
     ),
     _set_check(
         "transfers_balance",
