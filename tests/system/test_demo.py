@@ -21,7 +21,7 @@ date,card,merchant,amount,currency,billed,department,category
 2017-01-02,0001,souk in kuwait,12.345,KWD,32.10,Travel,Meals
 2017-01-03,0002,stationer,66.15,GBP,66.15,Office,Paper
 2017-01-04,0001,hotel in kyoto,-5000,JPY,-35.00,Travel,Hotels
-2017-01-05,0002,stationer,-66.15,GBP,-66.15,Office,Paper
+2017-01-05,0002,stationer,-66.15,GBP,-66.15,Travel,Paper
 2017-01-06,0002,unheard of,-9.25,GBP,-9.25,Office,Other
 2017-02-01,0001,souk in kuwait,0.001,KWD,0.01,Travel,Meals
 2017-02-02,0002,large order,60000.00,GBP,60000.00,Office,Machines

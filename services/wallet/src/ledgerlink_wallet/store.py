@@ -96,7 +96,7 @@ async def open_pool(database_url: str, *, application_name: str, size: int) -> a
 
 
 _ACCOUNTS: Final = """
-SELECT id, code, currency, normal_side, may_overdraw, wallet_id, standing,
+SELECT id, code, currency, normal_side, may_overdraw, wallet_id, floor_minor, ceiling_minor, standing,
        debits_posted, credits_posted, debits_pending, credits_pending, version
 FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 """
@@ -110,7 +110,8 @@ SELECT id, kind, postings::text AS postings, on_behalf_of, reference, metadata::
 FROM transfers WHERE id = ANY($1::uuid[])
 """
 _FACTS: Final = """
-SELECT id, code, currency, normal_side, may_overdraw, wallet_id FROM accounts WHERE id = ANY($1::uuid[])
+SELECT id, code, currency, normal_side, may_overdraw, wallet_id, floor_minor, ceiling_minor
+FROM accounts WHERE id = ANY($1::uuid[])
 """
 _ENTRIES_AT: Final = """
 SELECT account_id, version, side, layer, amount_minor, debits_posted, credits_posted, debits_pending, credits_pending
@@ -133,9 +134,7 @@ async def lock_accounts(tx: Tx, ids: Iterable[AccountKey]) -> dict[AccountKey, A
     """Lock the accounts that exist, in the order of their ids (the one order of locks everywhere), and give them."""
     rows = await tx.fetch(_ACCOUNTS, list(ids))
     return {
-        row[0]: Account(
-            AccountFacts(row[0], row[1], row[2], Side(row[3]), row[4], row[5]), Standing(row[6]), *row[7:12]
-        )
+        row[0]: Account(AccountFacts(row[0], row[1], row[2], Side(row[3]), *row[4:8]), Standing(row[8]), *row[9:14])
         for row in map(tuple, rows)
     }
 
@@ -152,7 +151,7 @@ async def load_posted(tx: Tx, ids: Collection[UUID]) -> list[Posted]:
     rows = [(row, orjson.loads(row["postings"])) for row in await tx.fetch(_POSTED, ids)]
     made = [(UUID(m[side]), m[side + 1]) for _, postings in rows for m in postings for side in (0, 2)]
     accounts = await tx.fetch(_FACTS, list({account for account, _ in made}))
-    facts = {row[0]: AccountFacts(row[0], row[1], row[2], Side(row[3]), row[4], row[5]) for row in map(tuple, accounts)}
+    facts = {row[0]: AccountFacts(row[0], row[1], row[2], Side(row[3]), *row[4:8]) for row in map(tuple, accounts)}
     found = await tx.fetch(_ENTRIES_AT, [one[0] for one in made], [one[1] for one in made])
     entries = {
         (row[0], row[1]): Entry(
@@ -268,11 +267,11 @@ async def with_reversed(
 
 
 _OPEN_ACCOUNTS: Final = """
-INSERT INTO accounts (id, code, currency, normal_side, may_overdraw, wallet_id, standing,
+INSERT INTO accounts (id, code, currency, normal_side, may_overdraw, wallet_id, floor_minor, ceiling_minor, standing,
                       debits_posted, credits_posted, debits_pending, credits_pending, version, opened_at)
-SELECT t.*, $13::timestamptz
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::uuid[], $7::text[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) AS t
+SELECT t.*, $15::timestamptz
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::uuid[], $7::bigint[], $8::bigint[],
+            $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[]) AS t
 """
 _UPDATE_ACCOUNTS: Final = """
 UPDATE accounts SET standing = t.standing, debits_posted = t.dp, credits_posted = t.cp, debits_pending = t.dq,

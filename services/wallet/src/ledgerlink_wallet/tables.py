@@ -37,10 +37,14 @@ wallets = sa.Table(
 """A wallet is its owner and a name; its money stands in its accounts. Never changed."""
 sa.Index("ix_wallets_owner_opened_at_id", wallets.c.owner, wallets.c.opened_at, wallets.c.id)
 
-NO_OVERDRAFT: Final = (
-    "may_overdraw OR CASE normal_side "
-    "WHEN 'credit' THEN debits_posted + debits_pending <= credits_posted "
-    "ELSE credits_posted + credits_pending <= debits_posted END"
+ABOVE_ITS_FLOOR: Final = (
+    "may_overdraw AND floor_minor IS NULL OR coalesce(floor_minor, 0) <= CASE normal_side "
+    "WHEN 'credit' THEN credits_posted - debits_posted - debits_pending "
+    "ELSE debits_posted - credits_posted - credits_pending END"
+)
+BELOW_ITS_CEILING: Final = (
+    "ceiling_minor IS NULL OR ceiling_minor >= CASE normal_side "
+    "WHEN 'credit' THEN credits_posted - debits_posted ELSE debits_posted - credits_posted END"
 )
 
 accounts = sa.Table(
@@ -59,6 +63,8 @@ accounts = sa.Table(
     sa.Column("credits_pending", sa.BigInteger, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("opened_at", _MOMENT, nullable=False),
+    sa.Column("floor_minor", sa.BigInteger),
+    sa.Column("ceiling_minor", sa.BigInteger),
     sa.CheckConstraint(f"normal_side {_SIDES}", name="normal_side"),
     sa.CheckConstraint(_STANDINGS, name="standing"),
     _amount("debits_posted"),
@@ -66,8 +72,14 @@ accounts = sa.Table(
     _amount("debits_pending"),
     _amount("credits_pending"),
     sa.CheckConstraint("version >= 0", name="version"),
-    sa.CheckConstraint(NO_OVERDRAFT, name="no_overdraft"),
-    sa.CheckConstraint("wallet_id IS NULL OR NOT may_overdraw", name="wallets_never_overdraw"),
+    # An account opens empty, so its bounds hold zero between them.
+    sa.CheckConstraint(f"floor_minor BETWEEN -{MAX_MINOR} AND 0", name="floor_minor"),
+    sa.CheckConstraint(f"ceiling_minor BETWEEN 0 AND {MAX_MINOR}", name="ceiling_minor"),
+    sa.CheckConstraint(ABOVE_ITS_FLOOR, name="above_its_floor"),
+    sa.CheckConstraint(BELOW_ITS_CEILING, name="below_its_ceiling"),
+    sa.CheckConstraint(
+        "wallet_id IS NULL OR NOT may_overdraw AND coalesce(floor_minor, 0) = 0", name="wallets_never_overdraw"
+    ),
     postgresql_with={"fillfactor": 70},
 )
 sa.Index("ix_accounts_code_id", accounts.c.code, accounts.c.id, postgresql_ops={"code": "text_pattern_ops"})

@@ -18,6 +18,15 @@ def with_posting(**changes: Any) -> dict[str, Any]:
     return {**ORDER, "postings": [{**POSTING, **changes}]}
 
 
+CONDITION: dict[str, Any] = {"account": "world", "currency": "GBP", "version": 0}
+ACCOUNT: dict[str, Any] = {"code": "merchant:m", "currency": "GBP"}
+
+
+def with_condition(**changes: Any) -> dict[str, Any]:
+    condition = {name: value for name, value in {**CONDITION, **changes}.items() if value is not None}
+    return {**ORDER, "conditions": [condition]}
+
+
 BAD_ORDERS: list[tuple[str, Any, int, str]] = [
     ("amount as text", with_posting(amount_minor="5"), 422, "amount_minor"),
     ("amount as float", with_posting(amount_minor=5.0), 422, "amount_minor"),
@@ -51,7 +60,52 @@ BAD_ORDERS: list[tuple[str, Any, int, str]] = [
     ("one account twice", with_posting(credit="world"), 422, ""),
     ("no such wallet", with_posting(credit=WALLET), 404, ""),
     ("no such account", with_posting(credit=f"acc_{'0' * 26}"), 404, ""),
+    ("no conditions", {**ORDER, "conditions": []}, 422, "conditions"),
+    ("too many conditions", {**ORDER, "conditions": [CONDITION] * 21}, 422, "conditions"),
+    ("a condition without account", with_condition(account=None), 422, "account"),
+    ("a condition in no currency", with_condition(currency="XXQ"), 422, "currency"),
+    ("a condition that says nothing", with_condition(version=None), 422, "conditions"),
+    ("a condition that says two things", with_condition(posted_at_most=5), 422, "conditions"),
+    ("an unknown predicate", with_condition(balance=5), 422, "balance"),
+    ("a version below zero", with_condition(version=-1), 422, "version"),
+    ("a version as text", with_condition(version="1"), 422, "version"),
+    ("an available amount as float", with_condition(version=None, available_at_least=1.0), 422, "available_at_least"),
+    ("an available amount too large", with_condition(version=None, available_at_most=2**53), 422, "available_at_most"),
+    ("a posted amount as truth", with_condition(version=None, posted_at_least=True), 422, "posted_at_least"),
+    ("a posted amount too small", with_condition(version=None, posted_at_most=-(2**53)), 422, "posted_at_most"),
+    ("a pending amount below zero", with_condition(version=None, pending_at_least=-1), 422, "pending_at_least"),
+    ("a pending amount as text", with_condition(version=None, pending_at_most="1"), 422, "pending_at_most"),
+    ("a condition on no account", with_condition(account="no_such_root"), 422, ""),
+    ("a condition on no wallet", with_condition(account=WALLET), 404, ""),
 ]
+
+
+BAD_ACCOUNTS: list[tuple[str, Any, int, str]] = [
+    ("no code", {"currency": "GBP"}, 422, "code"),
+    ("a code in capitals", {**ACCOUNT, "code": "Merchant:m"}, 422, "code"),
+    ("an unknown root", {**ACCOUNT, "code": "no_such_root"}, 422, ""),
+    ("a wallet by its code", {**ACCOUNT, "code": f"wallet:{WALLET}"}, 422, ""),
+    ("no such wallet", {**ACCOUNT, "code": WALLET}, 404, ""),
+    ("no such account", {**ACCOUNT, "code": f"acc_{'0' * 26}"}, 404, ""),
+    ("no currency", {"code": "merchant:m"}, 422, "currency"),
+    ("an unknown currency", {**ACCOUNT, "currency": "XXQ"}, 422, "currency"),
+    ("a floor above zero", {**ACCOUNT, "floor_minor": 1}, 422, "floor_minor"),
+    ("a floor too low", {**ACCOUNT, "floor_minor": -(2**53)}, 422, "floor_minor"),
+    ("a floor as text", {**ACCOUNT, "floor_minor": "0"}, 422, "floor_minor"),
+    ("a ceiling below zero", {**ACCOUNT, "ceiling_minor": -1}, 422, "ceiling_minor"),
+    ("a ceiling too high", {**ACCOUNT, "ceiling_minor": 2**53}, 422, "ceiling_minor"),
+    ("a ceiling as float", {**ACCOUNT, "ceiling_minor": 0.5}, 422, "ceiling_minor"),
+    ("an unknown field", {**ACCOUNT, "may_overdraw": True}, 422, "may_overdraw"),
+]
+
+
+async def test_a_bad_account_is_refused_with_a_problem_that_names_the_field(service: Service) -> None:
+    for name, order, status, field in BAD_ACCOUNTS:
+        answer = await service.call("POST", "/accounts", order)
+        problem = answer.json()
+
+        assert answer.status_code == status, (name, problem)
+        assert not field or any(field in error["path"] for error in problem["errors"]), name
 
 
 async def test_a_bad_transfer_is_refused_with_a_problem_that_names_the_field(service: Service) -> None:

@@ -66,7 +66,7 @@ async def test_a_change_to_any_table_is_found_by_the_check_that_guards_it(servic
     for name, statement in TAMPERED.items():
         async with service.db.engine.connect() as connection:
             # A superuser who also turns the database's own guards off; undone at the end.
-            await connection.execute(text("ALTER TABLE accounts DROP CONSTRAINT ck_accounts_no_overdraft"))
+            await connection.execute(text("ALTER TABLE accounts DROP CONSTRAINT ck_accounts_above_its_floor"))
             changed = await connection.execute(text(statement))
             looked = await next(check for check in CHECKS if check.name == name).look(connection)
             await connection.rollback()

@@ -12,7 +12,9 @@ from ledgerlink_contracts.ids import HoldId, TransferId, UserId, WalletId
 from ledgerlink_contracts.wallet.client import HttpWalletClient, WalletClient
 from ledgerlink_contracts.wallet.fake import FakeWallet
 from ledgerlink_contracts.wallet.models import (
+    AccountOrder,
     CaptureOrder,
+    ConditionOrder,
     HoldOrder,
     HoldState,
     PostingOrder,
@@ -214,3 +216,53 @@ async def test_all_postings_are_posted_or_none(world: World) -> None:
 
     assert code == "insufficient-funds"
     assert (await ledger.wallet(wallet)).balances[0].available_minor == 100
+
+
+async def test_a_floor_and_a_ceiling_hold_for_accounts_opened_with_them(world: World) -> None:
+    bounds = AccountOrder(code="merchant:m", currency="GBP", floor_minor=-10, ceiling_minor=20)
+
+    opened = await world.ledger.open_account(bounds)
+    again = await world.ledger.open_account(bounds)
+    other, bounded = await refusal(world.ledger.open_account(AccountOrder(code="merchant:m", currency="GBP")))
+    below, floor = await refusal(world.ledger.post_transfer(order("merchant:m", "world", 11, "below")))
+    above, ceiling = await refusal(world.ledger.post_transfer(order("world", "merchant:m", 21, "above")))
+
+    assert (opened.floor_minor, opened.ceiling_minor, again.id) == (-10, 20, opened.id)
+    assert (other, bounded["floor_minor"], bounded["ceiling_minor"]) == ("account-exists", -10, 20)
+    assert (below, floor["available_minor"], floor["floor_minor"]) == ("floor", 0, -10)
+    assert (above, ceiling["posted_minor"], ceiling["ceiling_minor"]) == ("ceiling", 0, 20)
+
+
+async def test_a_wallet_has_no_floor_below_zero(world: World) -> None:
+    wallet = await world.open_wallet(ALICE, 100)
+
+    code, _ = await refusal(world.ledger.open_account(AccountOrder(code=str(wallet), currency="EUR", floor_minor=-1)))
+
+    assert code == "wallet-floor"
+
+
+@pytest.mark.parametrize(
+    ("condition", "actual"),
+    [
+        ({"version": 7}, 2),
+        ({"available_at_least": 61}, 60),
+        ({"available_at_most": 59}, 60),
+        ({"posted_at_least": 101}, 100),
+        ({"posted_at_most": 99}, 100),
+        ({"pending_at_least": 41}, 40),
+        ({"pending_at_most": 39}, 40),
+    ],
+)
+async def test_a_condition_that_fails_is_named_with_the_number(
+    world: World, condition: dict[str, int], actual: int
+) -> None:
+    wallet = await world.open_wallet(ALICE, 100)
+    hold = HoldOrder(id=HoldId.derive("h"), wallet=wallet, amount_minor=40, currency="GBP")
+    await world.ledger.place_hold(hold)
+    asked = ConditionOrder.model_validate({"account": str(wallet), "currency": "GBP", **condition})
+
+    code, members = await refusal(world.ledger.post_transfer(order(wallet, "world", 1, conditions=[asked])))
+
+    assert code == "condition-failed"
+    assert (members["condition"], members["predicate"], members["actual"]) == (0, next(iter(condition)), actual)
+    assert (await world.ledger.wallet(wallet)).balances[0].posted_minor == 100

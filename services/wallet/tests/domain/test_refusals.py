@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledgerlink_contracts.ids import WalletId
-from ledgerlink_contracts.wallet.models import HoldState, Standing
+from ledgerlink_contracts.wallet.models import HoldState, Predicate, Standing
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.ids import uuid8
 from ledgerlink_kit.money import MAX_MINOR
@@ -31,8 +31,10 @@ from ledgerlink_wallet.domain.orders import (
     CaptureHold,
     ChangeStanding,
     Command,
+    Condition,
     ExpireHold,
     HoldChanged,
+    OpenAccount,
     Outcome,
     PlaceHold,
     Posted,
@@ -59,6 +61,16 @@ def wire(wallet: WalletKey) -> str:
 def account(wallet: WalletKey, funds: int, currency: str = "GBP", standing: Standing = Standing.OPEN) -> Account:
     facts = wallet_facts(wallet, currency)
     return unopened(facts)._replace(credits_posted=funds, standing=standing, version=1)
+
+
+def bounded(code: str, floor: int | None, ceiling: int | None = None) -> Account:
+    facts = party_of(code, "GBP").opens
+    assert facts is not None
+    return unopened(facts._replace(floor_minor=floor, ceiling_minor=ceiling))
+
+
+def condition(party: str, predicate: Predicate, value: int, currency: str = "GBP") -> Condition:
+    return Condition(party_of(party, currency), currency, predicate, value)
 
 
 def books(*accounts: Account, holds: tuple[Hold, ...] = (), originals: tuple[Original, ...] = ()) -> Books:
@@ -123,6 +135,7 @@ def one(given: Books, command: Command) -> Outcome:
 
 PAST, FUTURE = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
 A, B = wire(ALICE), wire(BOB)
+AT_LEAST = condition(A, Predicate.AVAILABLE_AT_LEAST, 1_001)
 
 REFUSED: list[tuple[RefusalCode, Books, Command]] = [
     (RefusalCode.TRANSFER_NOT_FOUND, books(), reverse()),
@@ -165,6 +178,9 @@ REFUSED: list[tuple[RefusalCode, Books, Command]] = [
     (RefusalCode.WALLET_NOT_FOUND, books(FUNDED), place(wallet=BOB)),
     (RefusalCode.SAME_ACCOUNT, books(account(ALICE, 0)), transfer(posting(A, A))),
     (RefusalCode.HOLD_EXPIRES_IN_THE_PAST, books(), place(5, NOW)),
+    (RefusalCode.WALLET_FLOOR, books(FUNDED), OpenAccount(party_of(A, "GBP"), "GBP", -1)),
+    (RefusalCode.ACCOUNT_EXISTS, books(FUNDED), OpenAccount(party_of(A, "GBP"), "GBP", None, 5)),
+    (RefusalCode.ACCOUNT_EXISTS, books(bounded("world", -5)), OpenAccount(party_of("world", "GBP"), "GBP")),
     (RefusalCode.ACCOUNT_FROZEN, books(account(ALICE, 0, standing=Standing.FROZEN)), transfer(posting(A, B))),
     (RefusalCode.ACCOUNT_FROZEN, books(FUNDED, account(BOB, 0, standing=Standing.FROZEN)), transfer(posting(A, B))),
     (RefusalCode.ACCOUNT_FROZEN, books(account(ALICE, 0, standing=Standing.FROZEN)), place()),
@@ -180,6 +196,10 @@ REFUSED: list[tuple[RefusalCode, Books, Command]] = [
         ChangeStanding(FUNDED.facts.id, Standing.OPEN),
     ),
     (RefusalCode.ACCOUNT_NOT_EMPTY, books(FUNDED), ChangeStanding(FUNDED.facts.id, Standing.CLOSED)),
+    (RefusalCode.CONDITION_FAILED, books(FUNDED), replace(transfer(posting(A, B, 1_001)), conditions=(AT_LEAST,))),
+    (RefusalCode.CONDITION_FAILED, books(FUNDED), replace(place(1_001), conditions=(AT_LEAST,))),
+    (RefusalCode.CONDITION_FAILED, books(HELD, holds=(hold(),)), replace(capture(), conditions=(AT_LEAST,))),
+    (RefusalCode.CONDITION_FAILED, books(originals=(original(),)), replace(reverse(), conditions=(AT_LEAST,))),
     (RefusalCode.INSUFFICIENT_FUNDS, books(FUNDED), transfer(posting(A, B, 1_001))),
     (RefusalCode.INSUFFICIENT_FUNDS, books(HELD), transfer(posting(A, B, 701))),
     (RefusalCode.INSUFFICIENT_FUNDS, books(FUNDED), transfer(posting(A, B, 600), posting(A, B, 401))),
@@ -190,6 +210,11 @@ REFUSED: list[tuple[RefusalCode, Books, Command]] = [
         books(HELD, holds=(hold(),)),
         capture(extra=(posting(A, B, 701),)),
     ),
+    (RefusalCode.INSUFFICIENT_FUNDS, books(bounded("merchant:m", 0)), transfer(posting("merchant:m", A, 1))),
+    (RefusalCode.FLOOR, books(bounded("merchant:m", -9)), transfer(posting("merchant:m", A, 10))),
+    (RefusalCode.FLOOR, books(FUNDED, bounded("world", -9)), transfer(posting(A, "world", 10))),
+    (RefusalCode.CEILING, books(bounded("revenue:fees", None, 9)), transfer(posting("world", "revenue:fees", 10))),
+    (RefusalCode.CEILING, books(FUNDED, bounded("bank", None, 9)), transfer(posting("bank", A, 10))),
     (
         RefusalCode.BALANCE_LIMIT,
         books(account(BOB, MAX_MINOR)),

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.models import (
+    AccountOrder,
     AccountPage,
     AccountView,
     CaptureOrder,
@@ -66,6 +67,10 @@ class WalletClient(Protocol):
         """Give the accounts of ``code`` and below it, one per currency in use, at most 100; none is an empty list."""
         ...
 
+    async def open_account(self, order: AccountOrder) -> AccountView:
+        """Open an account with its bounds; one that stands so already stays so. Raises `Refused`."""
+        ...
+
 
 class HttpWalletClient:
     """`WalletClient` over HTTP, with the calling service's own token."""
@@ -110,6 +115,11 @@ class HttpWalletClient:
         """Give the accounts of ``code`` and below it, one per currency in use, at most 100; none is an empty list."""
         params = {"code": code, "limit": "100"}
         return _read(AccountPage, await self._http.request("GET", "/accounts", params=params)).items
+
+    async def open_account(self, order: AccountOrder) -> AccountView:
+        """Open an account with its bounds; one that stands so already stays so. Raises `Refused`."""
+        body: dict[str, Any] = order.model_dump(mode="json", exclude_none=True)
+        return _read(AccountView, await self._http.request("POST", "/accounts", json=body))
 
     async def _post(self, path: str, order: RequestModel, key: str) -> HttpReply:
         body: dict[str, Any] = order.model_dump(mode="json", exclude_none=True)

@@ -8,18 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, UserId, WalletId
-from ledgerlink_contracts.wallet.chart import WALLET_ROOT, Root, Side, root_of
+from ledgerlink_contracts.ids import HoldId, TransferId, UserId, WalletId
+from ledgerlink_contracts.wallet.chart import WALLET_ROOT, Side, root_of
+from ledgerlink_contracts.wallet.fake_account import FakeAccount, refuse
 from ledgerlink_contracts.wallet.models import (
+    AccountOrder,
     AccountView,
-    BalanceView,
     CaptureOrder,
     CaptureView,
+    ConditionOrder,
     EntryView,
     HoldOrder,
     HoldState,
     HoldView,
-    Layer,
     PostingOrder,
     PostingView,
     ReversalOrder,
@@ -30,44 +31,12 @@ from ledgerlink_contracts.wallet.models import (
     WalletView,
     named,
 )
-from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
+from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.errors import Refused
-from ledgerlink_kit.money import MAX_MINOR
 from ledgerlink_kit.wire import RequestModel
 
 Answer = TypeVar("Answer")
-
-
-@dataclass
-class _Account:
-    """An account's code, currency and columns."""
-
-    code: str
-    currency: str
-    root: Root
-    wallet: WalletId | None
-    posted: int = 0
-    pending: int = 0
-    debits: int = 0
-    credits: int = 0
-    version: int = 0
-
-    @property
-    def id(self) -> AccountId:
-        return AccountId.derive("main", self.code, self.currency)
-
-    @property
-    def party(self) -> str:
-        return str(self.wallet) if self.wallet else self.code
-
-    def balance(self) -> BalanceView:
-        return BalanceView(
-            currency=self.currency,
-            posted_minor=self.posted,
-            pending_minor=self.pending,
-            available_minor=self.posted - self.pending,
-        )
 
 
 @dataclass
@@ -85,18 +54,13 @@ class _Remembered:
     answer: Any
 
 
-def refuse(code: RefusalCode, detail: str, **members: Any) -> Refused:
-    """Make the refusal for ``code`` with its kind."""
-    return Refused(KINDS[code], code.value, detail, **members)
-
-
 class FakeWallet:
     """`WalletClient` in memory."""
 
     def __init__(self, clock: Clock) -> None:
         """Start with empty books on ``clock``'s time."""
         self._clock = clock
-        self._accounts: dict[tuple[str, str], _Account] = {}
+        self._accounts: dict[tuple[str, str], FakeAccount] = {}
         self._wallets: dict[WalletId, _Wallet] = {}
         self._transfers: dict[TransferId, TransferView] = {}
         self._reversed: dict[TransferId, dict[int, int]] = {}
@@ -118,7 +82,7 @@ class FakeWallet:
         """Post a transfer, or give the outcome that ``order.id`` had before. Raises `Refused`."""
 
         def work() -> TransferView:
-            entries = self._post(order.postings, order.on_behalf_of)
+            entries = self._post(order.postings, order.on_behalf_of, order.conditions)
             return self._store(
                 order,
                 entries,
@@ -145,7 +109,7 @@ class FakeWallet:
             if original.reverses is not None:
                 raise refuse(RefusalCode.REVERSAL_OF_REVERSAL, "A reversal is not reversed.")
             postings, parts = self._opposite(original, order.parts)
-            entries = self._post(postings, None)
+            entries = self._post(postings, None, order.conditions)
             done = self._reversed.setdefault(transfer, {})
             for part in parts:
                 done[part.posting] = done.get(part.posting, 0) + part.amount_minor
@@ -162,9 +126,9 @@ class FakeWallet:
                 raise refuse(RefusalCode.WALLET_NOT_FOUND, "No such wallet.")
             if order.expires_at is not None and order.expires_at <= self._clock.now():
                 raise refuse(RefusalCode.HOLD_EXPIRES_IN_THE_PAST, "A hold expires in the future.")
+            self._check(order.conditions, order.on_behalf_of)
             account = self._account(str(order.wallet), order.currency)
-            if account.posted - account.pending < order.amount_minor:
-                raise self._insufficient(account)
+            account.check_floor(order.amount_minor)
             account.pending += order.amount_minor
             account.version += 1
             return self._show_hold(
@@ -205,6 +169,7 @@ class FakeWallet:
             debit = str(found.wallet)
             first = PostingOrder(debit=debit, credit=order.credit, amount_minor=amount, currency=found.currency)
             postings = [first, *order.postings]
+            self._check(order.conditions, None)
             account = self._account(debit, found.currency)
             given_back = found.remaining_minor if order.final else amount
             account.pending -= given_back
@@ -259,10 +224,49 @@ class FakeWallet:
     async def accounts(self, code: str) -> list[AccountView]:
         """Give the accounts of ``code`` and below it, one per currency in use; none is an empty list."""
         return [
-            _show_account(account, self._clock)
+            account.view(self._clock)
             for account in self._accounts.values()
             if account.code == code or account.code.startswith(f"{code}:")
         ]
+
+    async def open_account(self, order: AccountOrder) -> AccountView:
+        """Open an account with its bounds; one that stands so already stays so. Raises `Refused`."""
+        known = set(self._accounts)
+        account = self._account(order.code, order.currency)
+        if account.wallet is not None and order.floor_minor:
+            raise refuse(RefusalCode.WALLET_FLOOR, "A wallet never goes below zero.")
+        if (account.code, account.currency) not in known:
+            account.floor, account.ceiling = order.floor_minor, order.ceiling_minor
+        if (account.floor, account.ceiling) != (order.floor_minor, order.ceiling_minor):
+            raise refuse(
+                RefusalCode.ACCOUNT_EXISTS,
+                "It is open with other bounds.",
+                floor_minor=account.floor,
+                ceiling_minor=account.ceiling,
+            )
+        return account.view(self._clock)
+
+    def _check(self, conditions: list[ConditionOrder] | None, on_behalf_of: UserId | None) -> None:
+        for number, condition in enumerate(conditions or ()):
+            account = self._account(condition.account, condition.currency)
+            if on_behalf_of and account.wallet and self._wallets[account.wallet].owner != str(on_behalf_of):
+                raise refuse(RefusalCode.WALLET_NOT_FOUND, "No such wallet.")
+            predicate, value = condition.said()
+            word = predicate.value.partition("_")[0]
+            balances = {"available": account.posted - account.pending, "version": account.version}
+            actual = {"posted": account.posted, "pending": account.pending, **balances}[word]
+            low, high = not predicate.endswith("at_most"), not predicate.endswith("at_least")
+            if (low and actual < value) or (high and actual > value):
+                raise refuse(
+                    RefusalCode.CONDITION_FAILED,
+                    f"Condition {number} failed: {word} is {actual}.",
+                    condition=number,
+                    party=account.party,
+                    currency=account.currency,
+                    predicate=predicate.value,
+                    expected=value,
+                    actual=actual,
+                )
 
     def _once(self, operation: str, key: str, order: RequestModel, work: Callable[[], Answer]) -> Answer:
         fields = order.model_dump(mode="json") | {"operation": operation}
@@ -282,7 +286,7 @@ class FakeWallet:
         self._outcomes[key] = _Remembered(fields, answer)
         return answer
 
-    def _account(self, party: str, currency: str) -> _Account:
+    def _account(self, party: str, currency: str) -> FakeAccount:
         if party.startswith("acc_"):
             account = next((a for a in self._accounts.values() if str(a.id) == party), None)
             if account is None:
@@ -299,15 +303,21 @@ class FakeWallet:
             raise refuse(RefusalCode.UNKNOWN_ACCOUNT_CODE, "No such code in the chart of accounts.")
         if wallet is not None and currency not in self._wallets[wallet].currencies:
             self._wallets[wallet].currencies.append(currency)
-        return self._accounts.setdefault((code, currency), _Account(code, currency, root, wallet))
+        return self._accounts.setdefault((code, currency), FakeAccount(code, currency, root, wallet))
 
-    def _post(self, postings: list[PostingOrder], on_behalf_of: UserId | None) -> list[EntryView]:
+    def _post(
+        self,
+        postings: list[PostingOrder],
+        on_behalf_of: UserId | None,
+        conditions: list[ConditionOrder] | None = None,
+    ) -> list[EntryView]:
         sides = [(self._account(p.debit, p.currency), self._account(p.credit, p.currency), p) for p in postings]
         for debit, credit, _ in sides:
             if debit is credit:
                 raise refuse(RefusalCode.SAME_ACCOUNT, "Debit and credit are one account.")
             if on_behalf_of and debit.wallet and self._wallets[debit.wallet].owner != str(on_behalf_of):
                 raise refuse(RefusalCode.WALLET_NOT_FOUND, "No such wallet.")
+        self._check(conditions, on_behalf_of)
         touched = {id(account): account for debit, credit, _ in sides for account in (debit, credit)}
         before = [(account, dict(vars(account))) for account in touched.values()]
         try:
@@ -317,39 +327,8 @@ class FakeWallet:
                 vars(account).update(columns)
             raise
 
-    def _move(self, debit: _Account, credit: _Account, amount: int) -> list[EntryView]:
-        entries: list[EntryView] = []
-        for account, side in ((debit, Side.DEBIT), (credit, Side.CREDIT)):
-            grows = account.root.normal_side is side
-            if not grows and not account.root.may_overdraw and account.posted - account.pending < amount:
-                raise self._insufficient(account)
-            account.posted += amount if grows else -amount
-            account.debits += amount if side is Side.DEBIT else 0
-            account.credits += amount if side is Side.CREDIT else 0
-            if max(account.debits, account.credits) > MAX_MINOR:
-                raise refuse(RefusalCode.BALANCE_LIMIT, "The account would pass its largest balance.")
-            account.version += 1
-            entries.append(
-                EntryView(
-                    account=account.id,
-                    party=account.party,
-                    side=side,
-                    layer=Layer.POSTED,
-                    amount_minor=amount,
-                    version=account.version,
-                    **account.balance().model_dump(),
-                )
-            )
-        return entries
-
-    def _insufficient(self, account: _Account) -> Refused:
-        available = account.posted - account.pending
-        return refuse(
-            RefusalCode.INSUFFICIENT_FUNDS,
-            f"The available amount is {available} minor units of {account.currency}.",
-            available_minor=available,
-            currency=account.currency,
-        )
+    def _move(self, debit: FakeAccount, credit: FakeAccount, amount: int) -> list[EntryView]:
+        return [debit.post(Side.DEBIT, amount), credit.post(Side.CREDIT, amount)]
 
     def _opposite(
         self, original: TransferView, parts: list[ReversalPart] | None
@@ -425,21 +404,3 @@ class FakeWallet:
         balance = self._account(str(hold.wallet), hold.currency).balance()
         self._holds[hold.id] = hold.model_copy(update={"balance": balance})
         return self._holds[hold.id]
-
-
-def _show_account(account: _Account, clock: Clock) -> AccountView:
-    return AccountView(
-        id=account.id,
-        code=account.code,
-        wallet=account.wallet,
-        normal_side=account.root.normal_side,
-        may_overdraw=account.root.may_overdraw,
-        state=Standing.OPEN,
-        debits_posted_minor=account.debits,
-        credits_posted_minor=account.credits,
-        debits_pending_minor=account.pending,
-        credits_pending_minor=0,
-        version=account.version,
-        opened_at=clock.now(),
-        **account.balance().model_dump(),
-    )

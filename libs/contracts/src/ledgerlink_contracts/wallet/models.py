@@ -7,20 +7,23 @@ currency, opened on first use), ``acc_…`` or a code of the chart of accounts (
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, UserId, WalletId
 from ledgerlink_contracts.wallet.chart import CODE_CHARS_MAX, Side
 from ledgerlink_kit.errors import Defect
 from ledgerlink_kit.ids import TypedId
-from ledgerlink_kit.money import AmountMinor, CurrencyCode
+from ledgerlink_kit.money import MAX_MINOR, AmountMinor, CurrencyCode, NonNegativeMinor
 from ledgerlink_kit.pagination import Page
 from ledgerlink_kit.wire import Metadata, RequestModel, ResponseModel, Text
 
 POSTINGS_MAX: Final = 100
 """Most postings in one transfer."""
+
+CONDITIONS_MAX: Final = 20
+"""Most conditions of one order."""
 
 Party = Annotated[
     str,
@@ -66,6 +69,53 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_text_or_datetime), AfterValid
 """Pydantic type of a moment in a request: RFC 3339 with its offset; in UTC once read."""
 
 
+class Predicate(StrEnum):
+    """What a condition compares: an account's version, or one of its balances on the normal side with a bound."""
+
+    VERSION = "version"
+    AVAILABLE_AT_LEAST = "available_at_least"
+    AVAILABLE_AT_MOST = "available_at_most"
+    POSTED_AT_LEAST = "posted_at_least"
+    POSTED_AT_MOST = "posted_at_most"
+    PENDING_AT_LEAST = "pending_at_least"
+    PENDING_AT_MOST = "pending_at_most"
+
+
+Bound = Annotated[int, Field(strict=True, ge=-MAX_MINOR, le=MAX_MINOR, description="Minor units; may be below zero")]
+
+
+class ConditionOrder(RequestModel):
+    """What must be so of an account, else the order is refused (`condition-failed`): exactly one of the predicates.
+
+    ``version`` is the account's version (0 before its first entry); the others bound its available, posted or pending
+    balance in minor units. It is looked at before the order moves anything. A wallet must be ``on_behalf_of``'s where
+    the order says so.
+    """
+
+    account: Party
+    currency: CurrencyCode
+    version: Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR)] | None = None
+    available_at_least: Bound | None = None
+    available_at_most: Bound | None = None
+    posted_at_least: Bound | None = None
+    posted_at_most: Bound | None = None
+    pending_at_least: NonNegativeMinor | None = None
+    pending_at_most: NonNegativeMinor | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if len([name for name in Predicate if getattr(self, name) is not None]) != 1:
+            raise ValueError(f"Give exactly one of {', '.join(Predicate)}.")
+        return self
+
+    def said(self) -> tuple[Predicate, int]:
+        """Give the one predicate with its value."""
+        return next((name, value) for name in Predicate if (value := getattr(self, name)) is not None)
+
+
+Conditions = Annotated[list[ConditionOrder], Field(min_length=1, max_length=CONDITIONS_MAX)]
+
+
 class PostingOrder(RequestModel):
     """One amount from a debit account to a credit account."""
 
@@ -89,6 +139,7 @@ class TransferOrder(RequestModel):
     reference: Text | None = None
     metadata: Metadata = Field(default_factory=dict)
     effective_at: Moment | None = None
+    conditions: Conditions | None = None
 
 
 class ReversalPart(RequestModel):
@@ -106,6 +157,7 @@ class ReversalOrder(RequestModel):
     parts: Annotated[list[ReversalPart], Field(min_length=1, max_length=POSTINGS_MAX)] | None = None
     reference: Text | None = None
     metadata: Metadata = Field(default_factory=dict)
+    conditions: Conditions | None = None
 
 
 class HoldOrder(RequestModel):
@@ -118,6 +170,7 @@ class HoldOrder(RequestModel):
     expires_at: Moment | None = None
     on_behalf_of: UserId | None = None
     reference: Text | None = None
+    conditions: Conditions | None = None
 
 
 class CaptureOrder(RequestModel):
@@ -134,6 +187,21 @@ class CaptureOrder(RequestModel):
     postings: Annotated[list[PostingOrder], Field(max_length=POSTINGS_MAX - 1)] = Field(default_factory=list)
     reference: Text | None = None
     metadata: Metadata = Field(default_factory=dict)
+    conditions: Conditions | None = None
+
+
+class AccountOrder(RequestModel):
+    """Open the account ``code`` (a code of the chart, or `wal_…` for that wallet's account) in ``currency``.
+
+    ``floor_minor`` is the least that may be available, at most zero: it lets an account go below zero, or limits how
+    far one that may overdraw can go. A wallet's is never below zero. ``ceiling_minor`` is the most that may be posted.
+    Both stay as they are for good.
+    """
+
+    code: Party
+    currency: CurrencyCode
+    floor_minor: Annotated[int, Field(strict=True, ge=-MAX_MINOR, le=0)] | None = None
+    ceiling_minor: NonNegativeMinor | None = None
 
 
 class WalletOrder(RequestModel):
@@ -268,13 +336,18 @@ class WalletView(ResponseModel):
 
 
 class AccountView(BalanceView):
-    """An account of the chart. The four columns only grow (pending ones shrink as holds end)."""
+    """An account of the chart. The four columns only grow (pending ones shrink as holds end).
+
+    Without ``floor_minor`` the least that may be available is zero, or nothing where the account may overdraw.
+    """
 
     id: AccountId
     code: str
     wallet: WalletId | None
     normal_side: Side
     may_overdraw: bool
+    floor_minor: int | None
+    ceiling_minor: int | None
     state: Standing
     debits_posted_minor: int
     credits_posted_minor: int

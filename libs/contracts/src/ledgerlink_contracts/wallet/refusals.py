@@ -37,14 +37,24 @@ class RefusalCode(StrEnum):
     """A posting's debit and credit are one account."""
     HOLD_EXPIRES_IN_THE_PAST = "hold-expires-in-the-past"
     """`expires_at` must lie ahead."""
+    WALLET_FLOOR = "wallet-floor"
+    """A wallet's floor is never below zero."""
+    ACCOUNT_EXISTS = "account-exists"
+    """The account is open with another floor or ceiling; `floor_minor` and `ceiling_minor` say which it has."""
     ACCOUNT_FROZEN = "account-frozen"
     """The account takes no postings while it is frozen."""
     ACCOUNT_CLOSED = "account-closed"
     """The account takes no postings any more."""
     ACCOUNT_NOT_EMPTY = "account-not-empty"
     """Only an account whose balances are zero can be closed."""
+    CONDITION_FAILED = "condition-failed"
+    """One of the order's conditions does not hold: `condition` (its number), `predicate`, `expected` and `actual`."""
     INSUFFICIENT_FUNDS = "insufficient-funds"
     """The account would fall below zero; `available_minor` and `currency` say what there is."""
+    FLOOR = "floor"
+    """The account would fall below its own floor; `available_minor` and `floor_minor` say by how much."""
+    CEILING = "ceiling"
+    """The account would rise above its own ceiling; `posted_minor` and `ceiling_minor` say by how much."""
     BALANCE_LIMIT = "balance-limit"
     """The account's debits or credits would pass 2^53-1 minor units."""
 
@@ -64,10 +74,15 @@ KINDS: Final[Mapping[RefusalCode, Kind]] = MappingProxyType(
         RefusalCode.CURRENCY_MISMATCH: Kind.UNPROCESSABLE,
         RefusalCode.SAME_ACCOUNT: Kind.UNPROCESSABLE,
         RefusalCode.HOLD_EXPIRES_IN_THE_PAST: Kind.UNPROCESSABLE,
+        RefusalCode.WALLET_FLOOR: Kind.UNPROCESSABLE,
+        RefusalCode.ACCOUNT_EXISTS: Kind.CONFLICT,
         RefusalCode.ACCOUNT_FROZEN: Kind.CONFLICT,
         RefusalCode.ACCOUNT_CLOSED: Kind.CONFLICT,
         RefusalCode.ACCOUNT_NOT_EMPTY: Kind.CONFLICT,
+        RefusalCode.CONDITION_FAILED: Kind.CONFLICT,
         RefusalCode.INSUFFICIENT_FUNDS: Kind.CONFLICT,
+        RefusalCode.FLOOR: Kind.CONFLICT,
+        RefusalCode.CEILING: Kind.CONFLICT,
         RefusalCode.BALANCE_LIMIT: Kind.CONFLICT,
     }
 )

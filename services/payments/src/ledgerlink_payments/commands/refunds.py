@@ -227,7 +227,7 @@ async def _book(rt: Runtime, refund: Refund) -> Refund:
 
 async def _post(rt: Runtime, refund: Refund, step: str, lines: tuple[Line, ...]) -> None:
     transfer = ledger.transfer_id(str(refund.id), step)
-    await ledger.post(rt, transfer, f"refund.{step}", lines, reference=str(refund.intent))
+    await ledger.post(rt, transfer, f"refund.{step}", lines, reference=str(refund.id))
 
 
 def _reason(refusal: Refused) -> str:

@@ -2,10 +2,12 @@
 
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Query, Response
 
 from ledgerlink_contracts.ids import AccountId
 from ledgerlink_contracts.wallet.models import (
+    AccountOrder,
     AccountPage,
     AccountView,
     AuditView,
@@ -46,6 +48,27 @@ async def list_accounts(
     """List accounts with their balances, by code."""
     async with runtime.db.reading() as view:
         return await queries.accounts(view, code=code, currency=currency, cursor=cursor, limit=limit)
+
+
+@router.post(
+    "/accounts",
+    name="open_account",
+    status_code=201,
+    response_model=AccountView,
+    responses={200: {"description": "It stands so already", "model": AccountView}, **responses(404, 409)},
+)
+async def open_account(order: AccountOrder, caller: LedgerWriter, runtime: GivenRuntime) -> Response:
+    """Open an account of the chart with its floor and ceiling; accounts without bounds open on first use as well.
+
+    Needs no key: the same again answers 200 with the account, other bounds are refused (`account-exists`).
+    """
+    answer = await commands.open_account(runtime, mandate_of(caller, None), order)
+    if answer.refusal is not None:
+        return respond(answer)
+    account = AccountId.parse(orjson.loads(answer.body)["id"])
+    async with runtime.db.reading() as view:
+        body = (await queries.account(view, account)).model_dump_json().encode()
+    return respond(answer._replace(body=body))
 
 
 @router.get("/accounts/{account}", name="get_account", responses=responses(404))

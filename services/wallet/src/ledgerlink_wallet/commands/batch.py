@@ -26,6 +26,7 @@ from ledgerlink_wallet.domain.orders import (
     Decided,
     ExpireHold,
     HoldChanged,
+    OpenAccount,
     PlaceHold,
     Posted,
     PostTransfer,
@@ -44,6 +45,10 @@ _HOLD_EVENTS: Final[dict[HoldState, type[Event]]] = {
     HoldState.RELEASED: HoldReleased,
     HoldState.EXPIRED: HoldExpired,
 }
+
+
+_UNREMEMBERED: Final = (ReleaseHold, ExpireHold, ChangeStanding, OpenAccount)
+"""The commands without an id: what they ask for stays so."""
 
 
 class Asked(NamedTuple):
@@ -83,8 +88,13 @@ class Needs:
             self.originals.add(command.transfer)
         elif isinstance(command, ReleaseHold | ExpireHold):
             self.holds.add(command.hold)
+        elif isinstance(command, OpenAccount):
+            self.party(command.account)
         else:
             self.accounts.add(command.account)
+        if not isinstance(command, _UNREMEMBERED) and command.conditions:
+            for condition in command.conditions:
+                self.party(condition.account)
 
     def party(self, party: Party) -> None:
         """Add the account that ``party`` names, and its wallet."""
@@ -118,15 +128,16 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
         learned = await store.load_owners(tx, needs.wallets - known.keys())
         owners.learn(learned)
         known |= learned
+    remembered: dict[TransferKey | HoldKey, Remembered] = {
+        TransferKey(id_): Remembered(content_of(outcome.fields), outcome.body) for id_, outcome in stored.items()
+    }
+    remembered |= {one.transfer.id: Remembered(content_of_plain(one.transfer), one) for one in posted}
     books = Books(
         accounts=accounts,
         owners=known,
         holds=await store.load_holds(tx, needs.holds, accounts) if needs.holds else {},
         originals=await store.with_reversed(tx, originals, accounts) if originals else {},
-        remembered={
-            TransferKey(id_): Remembered(content_of(outcome.fields), outcome.body) for id_, outcome in stored.items()
-        }
-        | {one.transfer.id: Remembered(content_of_plain(one.transfer), one) for one in posted},
+        remembered=remembered,
     )
     return books, {id_: outcome.status for id_, outcome in stored.items()}
 
@@ -148,14 +159,14 @@ def write(asked: Sequence[Asked], decided: Decided, statuses: dict[UUID, int], n
     for one, outcome in zip(asked, decided.outcomes, strict=True):
         command = one.command
         if isinstance(outcome, Replayed):
-            assert not isinstance(command, ReleaseHold | ExpireHold | ChangeStanding)
+            assert not isinstance(command, _UNREMEMBERED)
             written.answers.append(_repeated(command.id, outcome, fresh, statuses))
             continue
         rendered = render(outcome, one.request_id)
         refusal = outcome.code if isinstance(outcome, Refusal) else None
         written.answers.append(Answer(rendered.status, rendered.body, replayed=False, refusal=refusal))
         _facts(outcome, rendered.body, one, now, written)
-        if isinstance(command, ReleaseHold | ExpireHold | ChangeStanding) or refusal is RefusalCode.ID_REUSED:
+        if isinstance(command, _UNREMEMBERED) or refusal is RefusalCode.ID_REUSED:
             continue
         fresh[command.id] = rendered
         if isinstance(outcome, Posted) and isinstance(command, PostTransfer) and command.plain:

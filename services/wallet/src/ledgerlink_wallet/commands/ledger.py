@@ -13,7 +13,9 @@ from pydantic import BaseModel
 
 from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.models import (
+    AccountOrder,
     CaptureOrder,
+    ConditionOrder,
     HoldOrder,
     PostingOrder,
     ReversalOrder,
@@ -30,7 +32,9 @@ from ledgerlink_wallet.domain.orders import (
     CaptureHold,
     ChangeStanding,
     Command,
+    Condition,
     Content,
+    OpenAccount,
     PlaceHold,
     PostTransfer,
     ReleaseHold,
@@ -90,6 +94,13 @@ def postings(orders: Iterable[PostingOrder]) -> tuple[Posting, ...]:
     )
 
 
+def conditions(orders: Iterable[ConditionOrder] | None) -> tuple[Condition, ...]:
+    """Find the accounts of ``orders``; most commands have none."""
+    if orders is None:
+        return ()
+    return tuple(Condition(party_of(one.account, one.currency), one.currency, *one.said()) for one in orders)
+
+
 async def post_transfer(runtime: Runtime, mandate: Mandate, order: TransferOrder, *, from_key: bool = False) -> Answer:
     """Post a transfer; ``from_key`` says that the order's id was made from an Idempotency-Key already."""
     owner = str(order.on_behalf_of) if order.on_behalf_of is not None else None
@@ -107,6 +118,7 @@ async def post_transfer(runtime: Runtime, mandate: Mandate, order: TransferOrder
         order.reference,
         ordered(order.metadata),
         order.effective_at,
+        conditions(order.conditions),
         plain=_is_plain(order),
     )
     with span("post_transfer"):
@@ -115,14 +127,17 @@ async def post_transfer(runtime: Runtime, mandate: Mandate, order: TransferOrder
 
 def _is_plain(order: TransferOrder) -> bool:
     """Say whether the posted transfer will tell all of ``order``: its own moment, and parties by their names."""
-    return order.effective_at is None and not any(
-        posting.debit.startswith("acc_") or posting.credit.startswith("acc_") for posting in order.postings
+    return (
+        order.effective_at is None
+        and not order.conditions
+        and not any(posting.debit.startswith("acc_") or posting.credit.startswith("acc_") for posting in order.postings)
     )
 
 
 def _within_wallets(mandate: Mandate, order: TransferOrder, owner: str | None) -> None:
     """Refuse what needs ledger:write: other parties than wallets, somebody else's behalf, a chosen effective date."""
     parties = [party for posting in order.postings for party in (posting.debit, posting.credit)]
+    parties += [condition.account for condition in order.conditions or ()]
     outside = sorted({party for party in parties if not party.startswith("wal_")})
     if outside or owner not in {None, mandate.subject} or order.effective_at is not None:
         raise Refused(
@@ -146,6 +161,7 @@ async def reverse_transfer(runtime: Runtime, mandate: Mandate, transfer: Transfe
         parts,
         order.reference,
         ordered(order.metadata),
+        conditions(order.conditions),
     )
     with span("reverse_transfer"):
         return await _submit(runtime, mandate, command, derived=order.id is None)
@@ -163,6 +179,7 @@ async def place_hold(runtime: Runtime, mandate: Mandate, order: HoldOrder) -> An
         order.expires_at,
         None if order.on_behalf_of is None else str(order.on_behalf_of),
         order.reference,
+        conditions(order.conditions),
     )
     with span("place_hold"):
         return await _submit(runtime, mandate, command, derived=order.id is None)
@@ -182,6 +199,7 @@ async def capture_hold(runtime: Runtime, mandate: Mandate, hold: HoldId, order: 
         postings(order.postings),
         order.reference,
         ordered(order.metadata),
+        conditions(order.conditions),
     )
     with span("capture_hold"):
         return await _submit(runtime, mandate, command, derived=order.id is None)
@@ -191,6 +209,15 @@ async def release_hold(runtime: Runtime, mandate: Mandate, hold: HoldId) -> Answ
     """Give back what is left of a hold."""
     with span("release_hold"):
         return await _submit(runtime, mandate, ReleaseHold(HoldKey(hold.uuid)), derived=False)
+
+
+async def open_account(runtime: Runtime, mandate: Mandate, order: AccountOrder) -> Answer:
+    """Open an account of the chart; one that stands so already stays so."""
+    with span("open_account"):
+        command = OpenAccount(
+            party_of(order.code, order.currency), order.currency, order.floor_minor, order.ceiling_minor
+        )
+        return await _submit(runtime, mandate, command, derived=False)
 
 
 async def change_standing(runtime: Runtime, mandate: Mandate, account: AccountId, standing: Standing) -> Answer:

@@ -14,7 +14,15 @@ from ledgerlink_contracts.wallet.refusals import KINDS
 from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.problem import problem_body, status_of
 from ledgerlink_wallet.domain.books import Account, Entry, Hold, Transfer, TransferKey
-from ledgerlink_wallet.domain.orders import Captured, HoldChanged, Posted, Refusal, Result, StandingChanged
+from ledgerlink_wallet.domain.orders import (
+    AccountOpened,
+    Captured,
+    HoldChanged,
+    Posted,
+    Refusal,
+    Result,
+    StandingChanged,
+)
 from ledgerlink_wallet.domain.parties import account_wire
 
 CREATED: Final = 201
@@ -44,6 +52,8 @@ def render(result: Result, request_id: str) -> Rendered:
         return Rendered(CREATED, dumps(body))
     if isinstance(result, StandingChanged):
         return Rendered(OK, dumps({"id": account_wire(result.account.facts.id), "state": result.account.standing}))
+    if isinstance(result, AccountOpened):
+        return Rendered(CREATED if result.fresh else OK, dumps({"id": account_wire(result.account.facts.id)}))
     refused = refused_from(result)
     return Rendered(status_of(refused), orjson.dumps({**problem_body(refused), "request_id": request_id}))
 

@@ -2,8 +2,8 @@
 
 Reasons to refuse are looked for in the order of `RefusalCode`. The id comes first: a known id gives its old outcome or
 `id-reused`, whatever else is wrong. Then comes what the command is about (a transfer to reverse, a hold), then the
-parties of each posting in order, then the standing of all accounts, and last the amounts, posting by posting. A refused
-command changes nothing.
+parties of each posting in order and of each condition, then the standing of all accounts, then the conditions, and last
+the amounts, posting by posting. A refused command changes nothing.
 
 From the line on where a command must succeed, assertions guard what every account promises; they stay on in production,
 and the same promises stand in the database as CHECK constraints.
@@ -16,7 +16,6 @@ from typing import NamedTuple
 from ledgerlink_contracts.wallet.chart import Side
 from ledgerlink_contracts.wallet.models import HoldState, Layer, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
-from ledgerlink_kit.money import MAX_MINOR
 from ledgerlink_wallet.domain.books import (
     Account,
     AccountFacts,
@@ -32,16 +31,22 @@ from ledgerlink_wallet.domain.books import (
     TransferKey,
     unopened,
 )
+from ledgerlink_wallet.domain.bounds import cannot_move, cannot_spend, not_open, pending, posted, reserving
+from ledgerlink_wallet.domain.conditions import Check, failed
 from ledgerlink_wallet.domain.content import differences
+from ledgerlink_wallet.domain.holds import exceeds, not_placed
 from ledgerlink_wallet.domain.orders import (
+    AccountOpened,
     Books,
     Captured,
     CaptureHold,
     ChangeStanding,
     Command,
+    Condition,
     Decided,
     ExpireHold,
     HoldChanged,
+    OpenAccount,
     Outcome,
     PlaceHold,
     Posted,
@@ -56,6 +61,7 @@ from ledgerlink_wallet.domain.orders import (
     StandingChanged,
 )
 from ledgerlink_wallet.domain.parties import party_of
+from ledgerlink_wallet.domain.reversals import undone
 
 
 def apply(books: Books, commands: Sequence[Command], now: datetime) -> Decided:
@@ -90,6 +96,8 @@ class _Desk:
             return self._end_hold(command)
         if isinstance(command, ChangeStanding):
             return self._change_standing(command)
+        if isinstance(command, OpenAccount):
+            return self._open_account(command)
         before = self._remembered.get(command.id) or self._books.remembered.get(command.id)
         if before is not None:
             return _recall(before, command)
@@ -123,7 +131,7 @@ class _Desk:
                 f"{party.asked!r} is no wallet, account id or code of the chart of accounts.",
                 {"party": party.asked},
             )
-        known = self._books.accounts.get(party.account)
+        known = self._books.accounts.get(party.account) or self.accounts.get(party.account)
         facts = known.facts if known is not None else party.opens
         if facts is None:
             return Refusal(RefusalCode.ACCOUNT_NOT_FOUND, f"There is no account {party.asked}.", {"party": party.asked})
@@ -163,14 +171,44 @@ class _Desk:
             legs.append(leg)
         return legs
 
+    def _find_checks(self, conditions: tuple[Condition, ...], owner: str | None) -> list[Check] | Refusal:
+        checks: list[Check] = []
+        for condition in conditions:
+            facts = self._find(condition.account, condition.currency, owner)
+            if isinstance(facts, Refusal):
+                return facts
+            checks.append(Check(facts, condition.predicate, condition.value))
+        return checks
+
+    def _unmet(self, checks: Sequence[Check]) -> Refusal | None:
+        """Refuse when one of ``checks`` does not hold of the books as the command finds them."""
+        return failed(checks, [self._account(check.facts) for check in checks])
+
+    def _rely_on(self, checks: Sequence[Check]) -> None:
+        """Open the accounts that a command has relied on, as far as they do not stand yet.
+
+        Only what stands can be locked: two commands at once, each on condition that the other's account is still empty,
+        would otherwise both be carried out.
+        """
+        for check in checks:
+            if check.facts.id not in self._books.accounts:
+                self.accounts.setdefault(check.facts.id, unopened(check.facts))
+
     # Moving.
 
     def _move(
-        self, legs: list[_Leg], at_hand: dict[AccountKey, Account] | None = None
+        self, legs: list[_Leg], checks: Sequence[Check], at_hand: dict[AccountKey, Account] | None = None
     ) -> tuple[list[Entry], list[Movement]] | Refusal:
-        """Post ``legs`` in order, all or none. ``at_hand`` holds accounts that the command has already changed."""
+        """Post ``legs`` in order, all or none, if ``checks`` hold.
+
+        ``at_hand`` holds accounts that the command has already changed.
+        """
         for leg in legs:
-            refusal = _standing(self._account(leg.debit)) or _standing(self._account(leg.credit))
+            refusal = not_open(self._account(leg.debit)) or not_open(self._account(leg.credit))
+            if refusal is not None:
+                return refusal
+        if checks:
+            refusal = self._unmet(checks)
             if refusal is not None:
                 return refusal
         entries: list[Entry] = []
@@ -180,11 +218,11 @@ class _Desk:
             amount = leg.amount_minor
             debit = at_hand.get(leg.debit.id) or self._account(leg.debit)
             credit = at_hand.get(leg.credit.id) or self._account(leg.credit)
-            refusal = _cannot_move(debit, Side.DEBIT, amount) or _cannot_move(credit, Side.CREDIT, amount)
+            refusal = cannot_move(debit, Side.DEBIT, amount) or cannot_move(credit, Side.CREDIT, amount)
             if refusal is not None:
                 return refusal
-            debit = _posted(debit, Side.DEBIT, amount)
-            credit = _posted(credit, Side.CREDIT, amount)
+            debit = posted(debit, Side.DEBIT, amount)
+            credit = posted(credit, Side.CREDIT, amount)
             at_hand[leg.debit.id], at_hand[leg.credit.id] = debit, credit
             entries.append(Entry(Side.DEBIT, Layer.POSTED, amount, debit))
             entries.append(Entry(Side.CREDIT, Layer.POSTED, amount, credit))
@@ -200,11 +238,16 @@ class _Desk:
                 )
             )
         self.accounts.update(at_hand)
+        if checks:
+            self._rely_on(checks)
         return entries, movements
 
     def _post_transfer(self, command: PostTransfer) -> Result:
         legs = self._find_legs(command.postings, command.on_behalf_of)
-        moved = legs if isinstance(legs, Refusal) else self._move(legs)
+        if isinstance(legs, Refusal):
+            return legs
+        checks = self._find_checks(command.conditions, command.on_behalf_of) if command.conditions else []
+        moved = checks if isinstance(checks, Refusal) else self._move(legs, checks)
         if isinstance(moved, Refusal):
             return moved
         entries, movements = moved
@@ -230,16 +273,17 @@ class _Desk:
             return Refusal(
                 RefusalCode.REVERSAL_OF_REVERSAL, "A reversal is not reversed; post the transfer once more instead."
             )
-        undone = _undone(original, command.parts)
-        if isinstance(undone, Refusal):
-            return undone
-        parts, total = undone
+        found = undone(original, command.parts)
+        if isinstance(found, Refusal):
+            return found
+        parts, total = found
         legs = [
             _Leg(original.movements[number].credit, original.movements[number].debit, amount, number)
             # The last posting is undone first, so that what passed through an account passes back through it.
             for number, amount in reversed(parts)
         ]
-        moved = self._move(legs)
+        checks = self._find_checks(command.conditions, None)
+        moved = checks if isinstance(checks, Refusal) else self._move(legs, checks)
         if isinstance(moved, Refusal):
             return moved
         entries, movements = moved
@@ -265,14 +309,18 @@ class _Desk:
         facts = self._find(command.wallet, command.currency, command.on_behalf_of)
         if isinstance(facts, Refusal):
             return facts
+        checks = self._find_checks(command.conditions, command.on_behalf_of)
+        if isinstance(checks, Refusal):
+            return checks
         if command.expires_at is not None and command.expires_at <= self._now:
             return Refusal(RefusalCode.HOLD_EXPIRES_IN_THE_PAST, "A hold's `expires_at` must lie in the future.")
         before = self._account(facts)
-        refusal = _standing(before) or _cannot_spend(before, command.amount_minor)
+        refusal = not_open(before) or self._unmet(checks) or cannot_spend(before, command.amount_minor)
         if refusal is not None:
             return refusal
-        after = _pending(before, command.amount_minor)
+        after = pending(before, command.amount_minor)
         self.accounts[facts.id] = after
+        self._rely_on(checks)
         hold = Hold(
             command.id,
             facts,
@@ -286,7 +334,7 @@ class _Desk:
             self._now,
         )
         self.holds[hold.id] = hold
-        return HoldChanged(hold, after, (Entry(_reserving(facts), Layer.PENDING, command.amount_minor, after),))
+        return HoldChanged(hold, after, (Entry(reserving(facts), Layer.PENDING, command.amount_minor, after),))
 
     def _find_hold(self, key: HoldKey) -> Hold | Refusal:
         hold = self.holds.get(key) or self._books.holds.get(key)
@@ -298,7 +346,7 @@ class _Desk:
             return hold
         facts = hold.account
         amount = command.amount_minor if command.amount_minor is not None else hold.remaining_minor
-        refusal = _not_placed(hold, self._now) or _exceeds(hold, amount)
+        refusal = not_placed(hold, self._now) or exceeds(hold, amount)
         if refusal is not None:
             return refusal
         itself = Party(facts.party, facts.id, facts)
@@ -306,9 +354,12 @@ class _Desk:
         legs = self._find_legs((Posting(itself, credit, amount, facts.currency), *command.postings), None)
         if isinstance(legs, Refusal):
             return legs
+        checks = self._find_checks(command.conditions, None)
+        if isinstance(checks, Refusal):
+            return checks
         freed = hold.remaining_minor if command.final else amount
-        released = _pending(self._account(facts), -freed)
-        moved = self._move(legs, {facts.id: released})
+        released = pending(self._account(facts), -freed)
+        moved = self._move(legs, checks, {facts.id: released})
         if isinstance(moved, Refusal):
             return moved
         entries, movements = moved
@@ -333,7 +384,7 @@ class _Desk:
             self._now,
             self._now,
         )
-        first = Entry(_reserving(facts), Layer.RELEASED, freed, released)
+        first = Entry(reserving(facts), Layer.RELEASED, freed, released)
         return Captured(hold, self._account(facts), transfer, (first, *entries))
 
     def _end_hold(self, command: ReleaseHold | ExpireHold) -> Result:
@@ -346,17 +397,37 @@ class _Desk:
             return HoldChanged(hold, before, ())
         if isinstance(command, ExpireHold) and (hold.expires_at is None or hold.expires_at > self._now):
             return Refusal(RefusalCode.HOLD_NOT_PLACED, "The hold's time has not come.", {"state": hold.state.value})
-        refusal = _not_placed(hold, self._now) if ended is HoldState.RELEASED else _not_placed(hold, None)
+        refusal = not_placed(hold, self._now) if ended is HoldState.RELEASED else not_placed(hold, None)
         if refusal is not None:
             return refusal
         freed = hold.remaining_minor
-        after = _pending(before, -freed)
+        after = pending(before, -freed)
         self.accounts[hold.account.id] = after
         hold = hold._replace(state=ended, remaining_minor=0)
         self.holds[hold.id] = hold
-        return HoldChanged(hold, after, (Entry(_reserving(hold.account), Layer.RELEASED, freed, after),))
+        return HoldChanged(hold, after, (Entry(reserving(hold.account), Layer.RELEASED, freed, after),))
 
     # Accounts.
+
+    def _open_account(self, command: OpenAccount) -> Result:
+        facts = self._find(command.account, command.currency, None)
+        if isinstance(facts, Refusal):
+            return facts
+        if facts.wallet is not None and command.floor_minor is not None and command.floor_minor < 0:
+            return Refusal(RefusalCode.WALLET_FLOOR, "A wallet never goes below zero.", {"party": facts.party})
+        account = self.accounts.get(facts.id) or self._books.accounts.get(facts.id)
+        if account is None:
+            bounded = facts._replace(floor_minor=command.floor_minor, ceiling_minor=command.ceiling_minor)
+            account = self.accounts[facts.id] = unopened(bounded)
+            return AccountOpened(account, fresh=True)
+        facts = account.facts
+        if (facts.floor_minor, facts.ceiling_minor) == (command.floor_minor, command.ceiling_minor):
+            return AccountOpened(account, fresh=False)
+        return Refusal(
+            RefusalCode.ACCOUNT_EXISTS,
+            "The account is open already, with another floor or ceiling.",
+            {"party": facts.party, "floor_minor": facts.floor_minor, "ceiling_minor": facts.ceiling_minor},
+        )
 
     def _change_standing(self, command: ChangeStanding) -> Result:
         account = self.accounts.get(command.account) or self._books.accounts.get(command.account)
@@ -384,112 +455,3 @@ def _recall(before: Remembered, command: RememberedCommand) -> Outcome:
         "The id (or the Idempotency-Key that makes it) was used before for something else.",
         {"differs": differs},
     )
-
-
-def _standing(account: Account) -> Refusal | None:
-    if account.standing is Standing.OPEN:
-        return None
-    code = RefusalCode.ACCOUNT_FROZEN if account.standing is Standing.FROZEN else RefusalCode.ACCOUNT_CLOSED
-    return Refusal(code, f"The account is {account.standing}.", {"party": account.facts.party})
-
-
-def _reserving(facts: AccountFacts) -> Side:
-    """Give the side on which a hold waits: the one that lowers the balance."""
-    return Side.DEBIT if facts.normal_side is Side.CREDIT else Side.CREDIT
-
-
-def _cannot_spend(account: Account, amount: int) -> Refusal | None:
-    available = account.available_minor
-    if account.facts.may_overdraw or amount <= available:
-        return None
-    return Refusal(
-        RefusalCode.INSUFFICIENT_FUNDS,
-        f"The available amount is {available} minor units of {account.facts.currency}, less than {amount}.",
-        {"available_minor": available, "currency": account.facts.currency, "party": account.facts.party},
-    )
-
-
-def _cannot_move(account: Account, side: Side, amount: int) -> Refusal | None:
-    if side is not account.facts.normal_side:
-        refusal = _cannot_spend(account, amount)
-        if refusal is not None:
-            return refusal
-    total = (account.debits_posted if side is Side.DEBIT else account.credits_posted) + amount
-    if total <= MAX_MINOR:
-        return None
-    return Refusal(
-        RefusalCode.BALANCE_LIMIT,
-        f"The account's {side}s would pass {MAX_MINOR} minor units.",
-        {"party": account.facts.party, "limit_minor": MAX_MINOR},
-    )
-
-
-def _posted(before: Account, side: Side, amount: int) -> Account:
-    facts, standing, debits, credits_, debits_pending, credits_pending, version = before
-    assert standing is Standing.OPEN
-    assert 0 < amount <= MAX_MINOR
-    if side is Side.DEBIT:
-        debits += amount
-    else:
-        credits_ += amount
-    after = Account(facts, standing, debits, credits_, debits_pending, credits_pending, version + 1)
-    assert debits <= MAX_MINOR
-    assert credits_ <= MAX_MINOR
-    assert facts.may_overdraw or after.available_minor >= 0
-    return after
-
-
-def _pending(before: Account, amount: int) -> Account:
-    """Reserve ``amount``, or give it back when it is below zero."""
-    facts, standing, debits, credits_, debits_pending, credits_pending, version = before
-    if facts.normal_side is Side.CREDIT:
-        debits_pending += amount
-    else:
-        credits_pending += amount
-    after = Account(facts, standing, debits, credits_, debits_pending, credits_pending, version + 1)
-    assert debits_pending >= 0
-    assert credits_pending >= 0
-    assert facts.may_overdraw or after.available_minor >= 0
-    return after
-
-
-def _not_placed(hold: Hold, now: datetime | None) -> Refusal | None:
-    """Refuse when ``hold`` has ended; one past its time counts as expired when ``now`` is given."""
-    state = hold.state
-    if state is HoldState.PLACED and now is not None and hold.expires_at is not None and hold.expires_at <= now:
-        state = HoldState.EXPIRED
-    if state is HoldState.PLACED:
-        return None
-    return Refusal(RefusalCode.HOLD_NOT_PLACED, f"The hold is {state}.", {"state": state.value})
-
-
-def _exceeds(hold: Hold, amount: int) -> Refusal | None:
-    if amount <= hold.remaining_minor:
-        return None
-    return Refusal(
-        RefusalCode.HOLD_EXCEEDED,
-        f"{hold.remaining_minor} minor units are left of the hold, less than {amount}.",
-        {"remaining_minor": hold.remaining_minor, "currency": hold.account.currency},
-    )
-
-
-def _undone(
-    original: Original, parts: tuple[tuple[int, int], ...] | None
-) -> tuple[list[tuple[int, int]], tuple[int, ...]] | Refusal:
-    """Give the parts to reverse (posting number, amount), and how much of each posting is then reversed in all."""
-    left = [m.amount_minor - done for m, done in zip(original.movements, original.reversed_minor, strict=True)]
-    asked = list(parts) if parts is not None else [(number, amount) for number, amount in enumerate(left) if amount]
-    if not asked:
-        return Refusal(RefusalCode.REVERSAL_EXCEEDED, "All of it has been reversed.", {"reversible_minor": 0})
-    total = list(original.reversed_minor)
-    for number, amount in asked:
-        reversible = left[number] if number < len(left) else 0
-        if amount > reversible:
-            return Refusal(
-                RefusalCode.REVERSAL_EXCEEDED,
-                f"{reversible} minor units of posting {number} can still be reversed, less than {amount}.",
-                {"posting": number, "reversible_minor": reversible},
-            )
-        left[number] -= amount
-        total[number] += amount
-    return asked, tuple(total)

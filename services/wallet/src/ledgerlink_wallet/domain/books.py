@@ -18,7 +18,11 @@ WalletKey = NewType("WalletKey", UUID)
 
 
 class AccountFacts(NamedTuple):
-    """What never changes about an account. ``wallet`` is set when it is one of a wallet's accounts."""
+    """What never changes about an account. ``wallet`` is set when it is one of a wallet's accounts.
+
+    ``floor_minor`` is the least that may be available; None means zero, or no floor where the account may overdraw.
+    ``ceiling_minor`` is the most that may be posted; None means no ceiling. Both lie on the normal side.
+    """
 
     id: AccountKey
     code: str
@@ -26,6 +30,8 @@ class AccountFacts(NamedTuple):
     normal_side: Side
     may_overdraw: bool
     wallet: WalletKey | None
+    floor_minor: int | None = None
+    ceiling_minor: int | None = None
 
     @property
     def party(self) -> str:

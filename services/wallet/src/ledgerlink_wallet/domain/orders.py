@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ledgerlink_contracts.wallet.models import Standing
+from ledgerlink_contracts.wallet.models import Predicate, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_wallet.domain.books import (
     Account,
@@ -43,6 +43,15 @@ class Content:
         return self._fields
 
 
+class Condition(NamedTuple):
+    """What must be so of an account when a command finds it: ``predicate`` holds for ``value``."""
+
+    account: Party
+    currency: str
+    predicate: Predicate
+    value: int
+
+
 @dataclass(frozen=True, slots=True)
 class PostTransfer:
     """Post all postings or none. Every debited wallet must belong to ``on_behalf_of`` when that is set.
@@ -58,6 +67,7 @@ class PostTransfer:
     reference: str | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     effective_at: datetime | None = None
+    conditions: tuple[Condition, ...] = ()
     plain: bool = False
 
 
@@ -72,6 +82,7 @@ class ReverseTransfer:
     parts: tuple[tuple[int, int], ...] | None = None
     reference: str | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,7 @@ class PlaceHold:
     expires_at: datetime | None = None
     on_behalf_of: str | None = None
     reference: str | None = None
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,7 @@ class CaptureHold:
     postings: tuple[Posting, ...] = ()
     reference: str | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +143,22 @@ class ChangeStanding:
     standing: Standing
 
 
-Command = PostTransfer | ReverseTransfer | PlaceHold | CaptureHold | ReleaseHold | ExpireHold | ChangeStanding
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """Open an account of the chart with its bounds. Needs no id: an account that stands so stays so.
+
+    ``floor_minor`` is at most zero and ``ceiling_minor`` at least zero, since an account opens empty.
+    """
+
+    account: Party
+    currency: str
+    floor_minor: int | None = None
+    ceiling_minor: int | None = None
+
+
+Command = (
+    PostTransfer | ReverseTransfer | PlaceHold | CaptureHold | ReleaseHold | ExpireHold | ChangeStanding | OpenAccount
+)
 RememberedCommand = PostTransfer | ReverseTransfer | PlaceHold | CaptureHold
 """The commands whose outcome is kept under their id."""
 
@@ -177,7 +205,14 @@ class StandingChanged(NamedTuple):
     account: Account
 
 
-Result = Posted | HoldChanged | Captured | StandingChanged | Refusal
+class AccountOpened(NamedTuple):
+    """An account stands with the bounds that were ordered; ``fresh`` when it was opened now."""
+
+    account: Account
+    fresh: bool
+
+
+Result = Posted | HoldChanged | Captured | StandingChanged | AccountOpened | Refusal
 
 
 class Remembered(NamedTuple):

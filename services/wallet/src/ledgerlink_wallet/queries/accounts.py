@@ -26,8 +26,8 @@ from ledgerlink_wallet.domain.books import Account, AccountFacts, AccountKey
 from ledgerlink_wallet.queries.cursors import text_in, uuid_in, version_in
 
 ACCOUNT_COLUMNS: Final = (
-    "a.id, a.code, a.currency, a.normal_side, a.may_overdraw, a.wallet_id, a.standing, a.debits_posted, "
-    "a.credits_posted, a.debits_pending, a.credits_pending, a.version, a.opened_at"
+    "a.id, a.code, a.currency, a.normal_side, a.may_overdraw, a.wallet_id, a.floor_minor, a.ceiling_minor, a.standing, "
+    "a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending, a.version, a.opened_at"
 )
 
 _PAGE: Final = text(
@@ -50,7 +50,14 @@ _TRIAL: Final = text(
 def account_of(row: Row[Any]) -> Account:
     """Read a row of `ACCOUNT_COLUMNS`."""
     facts = AccountFacts(
-        AccountKey(row.id), row.code, row.currency, Side(row.normal_side), row.may_overdraw, row.wallet_id
+        AccountKey(row.id),
+        row.code,
+        row.currency,
+        Side(row.normal_side),
+        row.may_overdraw,
+        row.wallet_id,
+        row.floor_minor,
+        row.ceiling_minor,
     )
     columns = (row.debits_posted, row.credits_posted, row.debits_pending, row.credits_pending)
     return Account(facts, Standing(row.standing), *columns, row.version)
@@ -75,6 +82,8 @@ def account_view(row: Row[Any]) -> AccountView:
         wallet=None if row.wallet_id is None else WalletId(row.wallet_id),
         normal_side=account.facts.normal_side,
         may_overdraw=row.may_overdraw,
+        floor_minor=row.floor_minor,
+        ceiling_minor=row.ceiling_minor,
         state=account.standing,
         currency=row.currency,
         posted_minor=account.posted_minor,
