@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import re
 import signal
 import sys
@@ -49,6 +50,8 @@ _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _CHECK_TIMEOUT_S: Final = 3.0
+_COLLECT_EVERY: Final = 20_000
+"""Objects made, less those gone, before the garbage collector looks at the youngest (CPython's own choice is 700)."""
 
 _requests = Counter("ledgerlink_http_requests_total", "Requests answered", ["method", "route", "status"])
 _seconds = Histogram(
@@ -322,9 +325,11 @@ def serve(
     """
     configure_logging(service, level=settings.log_level, log_format=settings.log_format)
     configure_tracing(service, settings.otlp_endpoint)
+    app = app_factory()
+    rest_garbage_collection()
     try:
         uvicorn.run(
-            app_factory(),
+            app,
             host=settings.host,
             port=settings.port,
             loop="uvloop",
@@ -339,6 +344,17 @@ def serve(
         )
     finally:
         stop_tracing()
+
+
+def rest_garbage_collection() -> None:
+    """Let the collector pass over what was made until now, and look seldom at what is made from here on.
+
+    All that a start makes stays: walking it again and again costs a busy service a tenth of its time. Requests make few
+    cycles, so most of what they leave goes by reference counting.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY, 50, 100)
 
 
 Task = Callable[[asyncio.Event], Awaitable[None]]
@@ -361,6 +377,7 @@ def run_worker(
     configure_tracing(f"{service}-worker", settings.otlp_endpoint)
     import uvloop  # noqa: PLC0415 - only a process that runs needs it
 
+    rest_garbage_collection()
     try:
         sys.exit(uvloop.run(_work(settings, tasks, readiness, close)))
     finally:

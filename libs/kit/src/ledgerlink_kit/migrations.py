@@ -64,8 +64,9 @@ def kit_tables(metadata: sa.MetaData) -> None:
         sa.Column("aggregate", sa.Text, nullable=False),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("version", sa.SmallInteger, nullable=False),
-        # Sent as it was written: nothing looks inside, so there is nothing that JSONB would be parsed for.
-        sa.Column("data", pg.JSON, nullable=False),
+        # Sent as it was written: nothing looks inside, so there is nothing that JSONB would be parsed for. NULL when
+        # the event tells of an immutable fact that is stored beside it: the relay then writes it from that fact.
+        sa.Column("data", pg.JSON),
         sa.Column("traceparent", sa.Text, nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True)),
@@ -145,12 +146,15 @@ CREATE INDEX ix_outbox_unpublished ON outbox (seq) WHERE published_at IS NULL;
 )
 _SLIM_OUTBOX: Final = """
 ALTER TABLE outbox ALTER COLUMN data TYPE json USING data::text::json;
+ALTER TABLE outbox ALTER COLUMN data DROP NOT NULL;
 ALTER TABLE outbox DROP CONSTRAINT uq_outbox_id;
 DROP INDEX ix_outbox_published_at;
 CREATE INDEX ix_outbox_published_at ON outbox (published_at) WHERE published_at IS NOT NULL;
 """
 _WIDEN_OUTBOX: Final = """
+DELETE FROM outbox WHERE data IS NULL;
 ALTER TABLE outbox ALTER COLUMN data TYPE jsonb USING data::text::jsonb;
+ALTER TABLE outbox ALTER COLUMN data SET NOT NULL;
 ALTER TABLE outbox ADD CONSTRAINT uq_outbox_id UNIQUE (id);
 DROP INDEX ix_outbox_published_at;
 CREATE INDEX ix_outbox_published_at ON outbox (published_at);

@@ -9,7 +9,8 @@ wipe, a fail-over, a restart without persistence) it publishes them again.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ from prometheus_client import Counter, Gauge
 from pydantic import BaseModel, ConfigDict
 from redis.exceptions import RedisError
 from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database, Tx
@@ -107,11 +109,24 @@ _SAY_AGAIN: Final = text(
 _FORGET: Final = text("DELETE FROM outbox WHERE published_at < now() - make_interval(secs => :horizon_s)")
 
 
+Teller = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[Mapping[UUID, str]]]
+"""Writes the data (JSON) of events whose ids are given, from the facts that have these ids."""
+
+
 class Relay:
     """Carries one service's outbox to its stream, ``events:<service>``."""
 
-    def __init__(self, db: Database, redis: RedisClient, *, service: str, clock: Clock) -> None:
-        """Carry from ``db`` to ``redis``."""
+    def __init__(
+        self,
+        db: Database,
+        redis: RedisClient,
+        *,
+        service: str,
+        clock: Clock,
+        tellers: Mapping[str, Teller] | None = None,
+    ) -> None:
+        """Carry from ``db`` to ``redis``; ``tellers``, by event type, write the data of events stored without it."""
+        self._tellers = tellers or {}
         self._db = db
         self._redis = redis
         self._service = service
@@ -146,10 +161,11 @@ class Relay:
             return 0
         rows = sorted(claimed, key=lambda row: row.seq)
         seqs = [row.seq for row in rows]
+        told = await self._tell(rows)
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for row in rows:
-                    pipe.xadd(self._stream, {"event": _envelope(row, self._service)})
+                    pipe.xadd(self._stream, {"event": _envelope(row, self._service, row.data or told[row.id])})
                 await pipe.execute()
         except (RedisError, OSError):
             async with self._db.transaction() as tx:
@@ -159,6 +175,18 @@ class Relay:
             await tx.execute(_MARK, {"seqs": seqs})
         _published.labels(self._service).inc(len(rows))
         return len(rows)
+
+    async def _tell(self, rows: Sequence[Row[Any]]) -> dict[UUID, str]:
+        """Write the data of the events that were stored without it."""
+        told: dict[UUID, str] = {}
+        wanted: dict[str, list[UUID]] = defaultdict(list)
+        for row in rows:
+            if row.data is None:
+                wanted[row.type].append(row.id)
+        for kind, ids in wanted.items():
+            async with self._db.reading() as view:
+                told |= await self._tellers[kind](view, ids)
+        return told
 
     async def _notice_loss(self) -> None:
         """Compare Redis's marker with ours; when it is another memory, mark what it may have lost as unsaid."""
@@ -213,7 +241,7 @@ def _entry_order(entry_id: bytes) -> tuple[int, int]:
     return int(milliseconds), int(sequence or 0)
 
 
-def _envelope(row: Row[Any], service: str) -> bytes:
+def _envelope(row: Row[Any], service: str, data: str) -> bytes:
     """Write the event in CloudEvents 1.0 terms (JSON format), with the distributed-tracing extension."""
     return orjson.dumps(
         {
@@ -225,7 +253,7 @@ def _envelope(row: Row[Any], service: str) -> bytes:
             "subject": row.aggregate,
             "time": row.occurred_at.isoformat(),
             "traceparent": row.traceparent,
-            "data": orjson.Fragment(row.data),
+            "data": orjson.Fragment(data),
         }
     )
 

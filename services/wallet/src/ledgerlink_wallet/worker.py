@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
 
+from ledgerlink_contracts.wallet.events import TransferPosted
 from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import LedgerLinkError
@@ -19,11 +20,14 @@ from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.domain.orders import ExpireHold
 from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, INVARIANTS_OF_HISTORY
 from ledgerlink_wallet.queries.due import due_holds
+from ledgerlink_wallet.queries.transfers import posted_events
 from ledgerlink_wallet.runtime import Ledger, Owners, WalletSettings
 from ledgerlink_wallet.store import open_pool
 
 EXPIRY_EVERY_S: Final = 1.0
 EXPIRY_BATCH: Final = 500
+
+TELLERS: Final = {TransferPosted.event_type: posted_events}
 
 _expired = Counter("ledgerlink_wallet_holds_expired_total", "Holds that the worker has expired")
 
@@ -61,7 +65,7 @@ def main() -> None:
     clock = SystemClock()
     db = Database(url, application_name="wallet-worker", pool_size=settings.db_pool_size)
     redis = Redis.from_url(settings.redis_url)  # pyright: ignore[reportUnknownMemberType]
-    relay = Relay(db, redis, service="wallet", clock=clock)
+    relay = Relay(db, redis, service="wallet", clock=clock, tellers=TELLERS)
     committer = Committer(partial(open_pool, url, application_name="wallet-worker-committer", size=1), clock, Owners())
 
     async def expire(stop: asyncio.Event) -> None:

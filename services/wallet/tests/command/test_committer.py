@@ -24,6 +24,7 @@ from ledgerlink_wallet.domain.content import content_of
 from ledgerlink_wallet.domain.orders import PostTransfer
 from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.queries.audit import audit
+from ledgerlink_wallet.queries.transfers import posted_events
 from ledgerlink_wallet.runtime import Answer, Owners
 from ledgerlink_wallet.store import open_pool
 
@@ -301,11 +302,13 @@ async def test_every_transfer_has_its_event_in_the_outbox_in_the_same_commit(db:
     async with committing(db) as committer:
         answers = await asyncio.gather(*(committer.submit(order(f"{number}")) for number in range(60)))
     async with db.reading() as view:
-        rows = (await view.execute(text("SELECT type, data FROM outbox"))).all()
+        rows = (await view.execute(text("SELECT id, type, aggregate FROM outbox"))).all()
+        told = await posted_events(view, [row.id for row in rows])
 
     assert {row.type for row in rows} == {"wallet.transfer.posted"}
-    told = {row.data["transfer"]["id"] for row in rows}
-    assert told == {orjson.loads(answer.body)["id"] for answer in answers}
+    assert {row.aggregate for row in rows} == {orjson.loads(answer.body)["id"] for answer in answers}
+    for row in rows:
+        assert orjson.loads(told[row.id])["transfer"]["id"] == row.aggregate
 
 
 async def test_facts_cannot_be_changed_by_the_services_own_role(db: Database) -> None:

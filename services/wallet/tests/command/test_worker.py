@@ -15,7 +15,7 @@ from ledgerlink_kit.errors import Unavailable
 from ledgerlink_kit.outbox import Event, Relay
 from ledgerlink_kit.testing import ManualClock
 from ledgerlink_wallet.runtime import Ledger
-from ledgerlink_wallet.worker import EXPIRY_BATCH, expire_holds, watch_holds
+from ledgerlink_wallet.worker import EXPIRY_BATCH, TELLERS, expire_holds, watch_holds
 
 EVENTS: dict[str, type[Event]] = {
     kind.event_type: kind
@@ -94,7 +94,7 @@ async def test_every_event_reaches_the_stream_and_reads_as_its_contract(
     await expire_holds(service.db, ledger_of(service), SystemClock())
 
     redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
-    relay = Relay(service.db, redis, service="wallet", clock=SystemClock())
+    relay = Relay(service.db, redis, service="wallet", clock=SystemClock(), tellers=TELLERS)
     while await relay.run_once():
         pass
     stream: Any = await redis.xrange("events:wallet")

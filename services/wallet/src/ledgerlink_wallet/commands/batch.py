@@ -13,7 +13,7 @@ from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
 from ledgerlink_wallet import store
-from ledgerlink_wallet.commands.rendering import Rendered, dumps, hold_body, record_json, render, transfer_wire
+from ledgerlink_wallet.commands.rendering import Rendered, dumps, hold_body, render, transfer_wire
 from ledgerlink_wallet.domain.apply import apply
 from ledgerlink_wallet.domain.books import AccountKey, Entry, Hold, HoldKey, Party, Transfer, TransferKey, WalletKey
 from ledgerlink_wallet.domain.content import content_of, content_of_plain
@@ -206,14 +206,14 @@ def _transfer(transfer: Transfer, entries: tuple[Entry, ...], one: Asked, writte
     written.entries.extend(
         store.EntryRow(entry, transfer.id, transfer.hold, transfer.effective_at) for entry in entries
     )
-    # A transfer is posted once, so its id serves the event as well.
+    # A transfer is posted once, so its id serves the event as well; the relay writes the event from the transfer.
     written.events.append(
         store.EventRow(
             transfer.id,
             transfer_wire(transfer.id),
             TransferPosted.event_type,
             TransferPosted.data_version,
-            f'{{"transfer":{record_json(transfer).decode()}}}',
+            None,
             one.traceparent,
         )
     )

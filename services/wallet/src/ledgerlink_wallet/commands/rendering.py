@@ -40,14 +40,14 @@ class Rendered(NamedTuple):
 def render(result: Result, request_id: str) -> Rendered:
     """Write ``result`` as the answer to its command; a refusal carries the id of the request that met it."""
     if isinstance(result, Posted):
-        return Rendered(CREATED, transfer_json(result.transfer, result.entries))
+        return Rendered(CREATED, dumps(transfer_body(result.transfer, result.entries)))
     if isinstance(result, HoldChanged):
         placed = bool(result.entries) and result.hold.remaining_minor > 0
         return Rendered(CREATED if placed else OK, dumps(hold_body(result.hold, result.account)))
     if isinstance(result, Captured):
         body = {
             "hold": hold_body(result.hold, result.account),
-            "transfer": orjson.Fragment(transfer_json(result.transfer, result.entries)),
+            "transfer": transfer_body(result.transfer, result.entries),
         }
         return Rendered(CREATED, dumps(body))
     if isinstance(result, StandingChanged):
@@ -103,14 +103,9 @@ def _entry_body(entry: Entry) -> dict[str, Any]:
     }
 
 
-def transfer_json(transfer: Transfer, entries: tuple[Entry, ...]) -> bytes:
-    """Write a transfer as `TransferView` has it."""
-    return b'%b,"entries":%b}' % (record_json(transfer)[:-1], orjson.dumps([_entry_body(entry) for entry in entries]))
-
-
-def record_json(transfer: Transfer) -> bytes:
-    """Write a transfer as `TransferRecord` has it."""
-    body = {
+def transfer_body(transfer: Transfer, entries: tuple[Entry, ...]) -> dict[str, Any]:
+    """Give a transfer as `TransferView` has it."""
+    return {
         "id": transfer_wire(transfer.id),
         "kind": transfer.kind,
         "state": "posted",
@@ -125,8 +120,8 @@ def record_json(transfer: Transfer) -> bytes:
         "hold": None if transfer.hold is None else str(HoldId(transfer.hold)),
         "effective_at": transfer.effective_at,
         "recorded_at": transfer.recorded_at,
+        "entries": [_entry_body(entry) for entry in entries],
     }
-    return dumps(body)
 
 
 def hold_body(hold: Hold, account: Account) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
+from ledgerlink_contracts.wallet.events import TransferPosted
 from ledgerlink_contracts.wallet.models import (
     EntryView,
     HoldState,
@@ -30,6 +31,7 @@ _COLUMNS: Final = (
     "t.id, t.kind, t.postings, t.on_behalf_of, t.reference, t.metadata, t.reverses, t.hold_id, t.effective_at, "
     "t.recorded_at"
 )
+_THESE: Final = text(f"SELECT {_COLUMNS} FROM transfers t WHERE t.id = ANY(:ids)")  # noqa: S608 - our own names
 _ONE: Final = text(f"SELECT {_COLUMNS} FROM transfers t WHERE t.id = :id")  # noqa: S608 - our own names
 _PAGE: Final = (
     f"SELECT {_COLUMNS} FROM transfers t WHERE true {{filters}} "  # noqa: S608 - our own names
@@ -124,6 +126,13 @@ async def transfer(view: AsyncConnection, transfer_id: TransferId) -> TransferVi
         _ENTRIES, {"accounts": [one[0] for one in wanted], "versions": [one[1] for one in wanted]}
     )
     return TransferView(**_record(row, facts), entries=[_entry(facts[entry.account_id], entry) for entry in found])
+
+
+async def posted_events(view: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Write the data of `TransferPosted` for each of the transfers ``ids``."""
+    rows = (await view.execute(_THESE, {"ids": list(ids)})).all()
+    facts = await _facts(view, _account_ids(rows))
+    return {row.id: TransferPosted(transfer=TransferRecord(**_record(row, facts))).model_dump_json() for row in rows}
 
 
 def _entry(facts: AccountFacts, row: Row[Any]) -> EntryView:
