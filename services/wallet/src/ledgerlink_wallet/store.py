@@ -154,7 +154,7 @@ async def load_posted(tx: Tx, ids: Collection[UUID]) -> list[Posted]:
     rows = [(row, orjson.loads(row["postings"])) for row in await tx.fetch(_POSTED, ids)]
     made = [(UUID(m[side]), m[side + 1]) for _, postings in rows for m in postings for side in (0, 2)]
     accounts = await tx.fetch(_FACTS, list({account for account, _ in made}))
-    facts = {row[0]: AccountFacts(*row[:3], Side(row[3]), *row[4:8]) for row in map(tuple, accounts)}
+    facts = {row[0]: AccountFacts(row[0], row[1], row[2], Side(row[3]), *row[4:8]) for row in map(tuple, accounts)}
     found = await tx.fetch(_ENTRIES_AT, [one[0] for one in made], [one[1] for one in made])
     entries = {
         (row[0], row[1]): Entry(

@@ -11,6 +11,7 @@ from services.wallet.tests.conftest import SERVICE_SCOPES, MakeDatabase, run_ser
 from ledgerlink_contracts.ids import HoldId, TransferId, UserId, WalletId
 from ledgerlink_contracts.wallet.client import HttpWalletClient, WalletClient
 from ledgerlink_contracts.wallet.fake import FakeWallet
+from ledgerlink_contracts.wallet.groups import GroupCapture, GroupItem, GroupOrder, GroupReversal
 from ledgerlink_contracts.wallet.models import (
     AccountOrder,
     CaptureOrder,
@@ -266,3 +267,54 @@ async def test_a_condition_that_fails_is_named_with_the_number(
     assert code == "condition-failed"
     assert (members["condition"], members["predicate"], members["actual"]) == (0, next(iter(condition)), actual)
     assert (await world.ledger.wallet(wallet)).balances[0].posted_minor == 100
+
+
+async def test_a_group_is_carried_out_whole_and_repeated_as_it_was(world: World) -> None:
+    wallet = await world.open_wallet(ALICE, 100)
+    hold = HoldOrder(id=HoldId.derive("h"), wallet=wallet, amount_minor=40, currency="GBP")
+    capture = GroupCapture(id=TransferId.derive("c"), hold=HoldId.derive("h"), credit="merchant:m")
+    reversal = GroupReversal(id=TransferId.derive("r"), transfer=TransferId.derive("t"))
+    items = [
+        GroupItem(hold=hold),
+        GroupItem(capture=capture),
+        GroupItem(transfer=order(wallet, "merchant:m", 10)),
+        GroupItem(reversal=reversal),
+    ]
+
+    done = await world.ledger.post_group(GroupOrder(items=items))
+    again = await world.ledger.post_group(GroupOrder(items=items))
+    alone, _ = await refusal(world.ledger.post_transfer(order(wallet, "merchant:m", 10)))
+
+    assert again == done
+    assert done.items[1].capture is not None
+    assert done.items[1].capture.hold.state is HoldState.CAPTURED
+    assert alone == "id-reused"
+    assert (await world.ledger.wallet(wallet)).balances[0].available_minor == 60
+
+
+async def test_a_group_with_one_refusal_leaves_nothing_and_names_the_item(world: World) -> None:
+    wallet = await world.open_wallet(ALICE, 100)
+    items = [
+        GroupItem(transfer=order(wallet, "merchant:m", 60, "one")),
+        GroupItem(transfer=order(wallet, "merchant:m", 60, "two")),
+    ]
+
+    first, members = await refusal(world.ledger.post_group(GroupOrder(items=items)))
+    again, _ = await refusal(world.ledger.post_group(GroupOrder(items=items)))
+    missing, _ = await refusal(world.ledger.transfer(TransferId.derive("one")))
+
+    assert (first, again, missing) == ("insufficient-funds", "insufficient-funds", "transfer-not-found")
+    assert (members["item"], members["available_minor"]) == (1, 40)
+    assert (await world.ledger.wallet(wallet)).balances[0].available_minor == 100
+
+
+async def test_a_group_with_an_id_that_was_used_is_refused(world: World) -> None:
+    wallet = await world.open_wallet(ALICE, 100)
+    used = order(wallet, "merchant:m", 1, "used")
+    done = await world.ledger.post_transfer(used)
+    items = [GroupItem(transfer=order(wallet, "merchant:m", 2, "new")), GroupItem(transfer=used)]
+
+    code, members = await refusal(world.ledger.post_group(GroupOrder(items=items)))
+
+    assert (code, members["item"]) == ("id-reused", 1)
+    assert await world.ledger.post_transfer(used) == done

@@ -44,6 +44,7 @@ from ledgerlink_wallet.domain.orders import (
     CaptureHold,
     Command,
     ExpireHold,
+    GroupDecided,
     HoldChanged,
     Outcome,
     PlaceHold,
@@ -54,6 +55,7 @@ from ledgerlink_wallet.domain.orders import (
     Remembered,
     Replayed,
     ReverseTransfer,
+    Tried,
 )
 from ledgerlink_wallet.domain.parties import account_wire, party_of
 
@@ -104,6 +106,7 @@ class Ledger(RuleBasedStateMachine):
             if isinstance(outcome, Replayed) or isinstance(command, ReleaseHold | ExpireHold):
                 pass
             elif isinstance(command, PostTransfer | ReverseTransfer | PlaceHold | CaptureHold):
+                assert not isinstance(outcome, GroupDecided | Tried)
                 remembered[command.id] = Remembered(command.content, outcome)
             if isinstance(outcome, Posted | Captured):
                 made = outcome.transfer

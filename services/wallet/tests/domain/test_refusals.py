@@ -235,7 +235,8 @@ def test_each_refusal_is_given_for_its_cause_and_changes_nothing(
 
 
 def test_every_refusal_has_a_row_here_and_a_kind() -> None:
-    tested = {code for code, _, _ in REFUSED} | {RefusalCode.ID_REUSED, RefusalCode.CURRENCY_MISMATCH}
+    elsewhere = {RefusalCode.ID_REUSED, RefusalCode.CURRENCY_MISMATCH, RefusalCode.LINKED_REFUSED}
+    tested = {code for code, _, _ in REFUSED} | elsewhere
 
     assert tested == set(RefusalCode)
     assert list(KINDS) == list(RefusalCode)

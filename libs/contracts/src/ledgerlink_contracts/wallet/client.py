@@ -8,6 +8,7 @@ never a second movement. Refusals are `Refused` with a code of `RefusalCode`; a 
 from typing import Any, Protocol, TypeVar
 
 from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
+from ledgerlink_contracts.wallet.groups import GroupOrder, GroupView
 from ledgerlink_contracts.wallet.models import (
     AccountOrder,
     AccountPage,
@@ -41,6 +42,10 @@ class WalletClient(Protocol):
 
     async def reverse_transfer(self, transfer: TransferId, order: ReversalOrder) -> TransferView:
         """Reverse a transfer, whole or in part. Raises `Refused`."""
+        ...
+
+    async def post_group(self, order: GroupOrder) -> GroupView:
+        """Carry out all items of ``order``, or none. Raises `Refused`, whose ``item`` is the first refused."""
         ...
 
     async def place_hold(self, order: HoldOrder) -> HoldView:
@@ -90,6 +95,11 @@ class HttpWalletClient:
     async def reverse_transfer(self, transfer: TransferId, order: ReversalOrder) -> TransferView:
         """Reverse a transfer, whole or in part. Raises `Refused`."""
         return _read(TransferView, await self._post(f"/transfers/{transfer}/reverse", order, named(order.id)))
+
+    async def post_group(self, order: GroupOrder) -> GroupView:
+        """Carry out all items of ``order``, or none. Raises `Refused`, whose ``item`` is the first refused."""
+        names = [named(item.order().id) for item in order.items]
+        return _read(GroupView, await self._post("/transfers/groups", order, names[0]))
 
     async def place_hold(self, order: HoldOrder) -> HoldView:
         """Reserve funds in a wallet. Raises `Refused`."""

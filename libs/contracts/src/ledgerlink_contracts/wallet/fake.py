@@ -5,12 +5,14 @@ own and no database: give it the test's clock. The contract suite runs over this
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ledgerlink_contracts.ids import HoldId, TransferId, UserId, WalletId
 from ledgerlink_contracts.wallet.chart import WALLET_ROOT, Side, root_of
 from ledgerlink_contracts.wallet.fake_account import FakeAccount, refuse
+from ledgerlink_contracts.wallet.groups import GroupItem, GroupItemView, GroupOrder, GroupView
 from ledgerlink_contracts.wallet.models import (
     AccountOrder,
     AccountView,
@@ -116,6 +118,49 @@ class FakeWallet:
             return self._store(order, entries, postings=postings, reverses=transfer)
 
         return self._once(f"reverse {transfer}", named(order.id), order, work)
+
+    async def post_group(self, order: GroupOrder) -> GroupView:
+        """Carry out all items of ``order``, or none. Raises `Refused`, whose ``item`` is the first refused."""
+        ids = [named(item.order().id) for item in order.items]
+        before = self._outcomes.get(f"group {ids[0]}")
+        whole = order.model_dump(mode="json")
+        if before is not None and before.fields == whole:
+            if isinstance(before.answer, Refused):
+                raise before.answer
+            replayed: GroupView = before.answer
+            return replayed
+        known = set(self._outcomes)
+        saved = deepcopy((self._accounts, self._wallets, self._transfers, self._reversed, self._holds))
+        items: list[GroupItemView] = []
+        answer: GroupView | Refused
+        try:
+            for id_, item in zip(ids, order.items, strict=True):
+                if id_ in self._outcomes:
+                    raise refuse(RefusalCode.ID_REUSED, "The id was used for something else.", differs=["group"])
+                items.append(await self._item(item))
+        except Refused as refusal:
+            self._accounts, self._wallets, self._transfers, self._reversed, self._holds = saved
+            answer = Refused(refusal.kind, refusal.code, refusal.detail, **refusal.members, item=len(items))
+        else:
+            answer = GroupView(items=items)
+        for id_ in ids:
+            if id_ not in known:
+                # An item's id stands for its place in the group alone.
+                self._outcomes[id_] = _Remembered({"group": whole}, None)
+        self._outcomes[f"group {ids[0]}"] = _Remembered(whole, answer)
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    async def _item(self, item: GroupItem) -> GroupItemView:
+        if item.transfer is not None:
+            return GroupItemView(transfer=await self.post_transfer(item.transfer))
+        if item.hold is not None:
+            return GroupItemView(hold=await self.place_hold(item.hold))
+        if item.capture is not None:
+            return GroupItemView(capture=await self.capture_hold(item.capture.hold, item.capture))
+        assert item.reversal is not None
+        return GroupItemView(reversal=await self.reverse_transfer(item.reversal.transfer, item.reversal))
 
     async def place_hold(self, order: HoldOrder) -> HoldView:
         """Reserve funds in a wallet. Raises `Refused`."""

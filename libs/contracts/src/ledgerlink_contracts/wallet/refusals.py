@@ -57,6 +57,8 @@ class RefusalCode(StrEnum):
     """The account would rise above its own ceiling; `posted_minor` and `ceiling_minor` say by how much."""
     BALANCE_LIMIT = "balance-limit"
     """The account's debits or credits would pass 2^53-1 minor units."""
+    LINKED_REFUSED = "linked-refused"
+    """Another item of the group was refused, so this one is; `item` is the number of the first that was."""
 
 
 KINDS: Final[Mapping[RefusalCode, Kind]] = MappingProxyType(
@@ -84,6 +86,7 @@ KINDS: Final[Mapping[RefusalCode, Kind]] = MappingProxyType(
         RefusalCode.FLOOR: Kind.CONFLICT,
         RefusalCode.CEILING: Kind.CONFLICT,
         RefusalCode.BALANCE_LIMIT: Kind.CONFLICT,
+        RefusalCode.LINKED_REFUSED: Kind.CONFLICT,
     }
 )
 """The kind of each refusal, from which the HTTP status follows."""

@@ -1,8 +1,8 @@
 """Who may call, how far they may go, and what they are answered with."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from pydantic import Field
 
 from ledgerlink_kit.auth import Caller, Requirement, authenticated, requires
@@ -43,6 +43,11 @@ AnyReader = Annotated[Caller, Depends(OneOf(("wallet:read", "ledger:read")))]
 LedgerReader = Annotated[Caller, requires("ledger:read")]
 LedgerWriter = Annotated[Caller, requires("ledger:write")]
 Auditor = Annotated[Caller, requires("ledger:audit")]
+
+DryRun = Annotated[
+    bool, Query(description="Decide on the books as they are, store nothing: 200 with `dry_run: true`, or the refusal")
+]
+TRIED: Final[dict[int | str, dict[str, Any]]] = {200: {"description": "With `dry_run`: what would have been answered"}}
 
 IdempotencyKey = Annotated[
     str | None,

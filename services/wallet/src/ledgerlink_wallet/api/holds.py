@@ -6,7 +6,9 @@ from ledgerlink_contracts.ids import HoldId
 from ledgerlink_contracts.wallet.models import CaptureOrder, CaptureView, HoldOrder, HoldView
 from ledgerlink_kit.problem import responses
 from ledgerlink_wallet.api.callers import (
+    TRIED,
     AnyReader,
+    DryRun,
     GivenRuntime,
     IdempotencyKey,
     LedgerWriter,
@@ -21,12 +23,18 @@ from ledgerlink_wallet.queries import wallets
 router = APIRouter(prefix="/holds", tags=["holds"])
 
 
-@router.post("", name="place_hold", status_code=201, response_model=HoldView, responses=responses(404, 409))
+@router.post("", name="place_hold", status_code=201, response_model=HoldView, responses=TRIED | responses(404, 409))
 async def place_hold(
-    order: HoldOrder, caller: LedgerWriter, runtime: GivenRuntime, idempotency_key: IdempotencyKey = None
+    order: HoldOrder,
+    caller: LedgerWriter,
+    runtime: GivenRuntime,
+    idempotency_key: IdempotencyKey = None,
+    *,
+    dry_run: DryRun = False,
 ) -> Response:
     """Reserve funds in a wallet. The same id (or key) again gives the same bytes."""
-    return respond(await commands.place_hold(runtime, mandate_of(caller, idempotency_key), order))
+    mandate = mandate_of(caller, idempotency_key)
+    return respond(await commands.place_hold(runtime, mandate, order, dry_run=dry_run))
 
 
 @router.get("/{hold}", name="get_hold", responses=responses(404))
@@ -45,7 +53,7 @@ async def get_hold(hold: HoldId, caller: AnyReader, runtime: GivenRuntime) -> Ho
     name="capture_hold",
     status_code=201,
     response_model=CaptureView,
-    responses=responses(404, 409),
+    responses=TRIED | responses(404, 409),
 )
 async def capture_hold(
     hold: HoldId,
@@ -53,9 +61,12 @@ async def capture_hold(
     caller: LedgerWriter,
     runtime: GivenRuntime,
     idempotency_key: IdempotencyKey = None,
+    *,
+    dry_run: DryRun = False,
 ) -> Response:
     """Collect a hold, whole or in part; a final capture (the default) releases the rest."""
-    return respond(await commands.capture_hold(runtime, mandate_of(caller, idempotency_key), hold, order))
+    mandate = mandate_of(caller, idempotency_key)
+    return respond(await commands.capture_hold(runtime, mandate, hold, order, dry_run=dry_run))
 
 
 @router.post("/{hold}/release", name="release_hold", response_model=HoldView, responses=responses(404, 409))

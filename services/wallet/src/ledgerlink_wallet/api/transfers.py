@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 
 from ledgerlink_contracts.ids import TransferId
+from ledgerlink_contracts.wallet.groups import GroupOrder, GroupView
 from ledgerlink_contracts.wallet.models import (
     Party,
     ReversalOrder,
@@ -20,7 +21,9 @@ from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
 from ledgerlink_kit.problem import responses
 from ledgerlink_wallet.api.callers import (
+    TRIED,
     AnyReader,
+    DryRun,
     GivenRuntime,
     IdempotencyKey,
     LedgerLimit,
@@ -30,6 +33,7 @@ from ledgerlink_wallet.api.callers import (
     owner_filter,
     respond,
 )
+from ledgerlink_wallet.commands import groups
 from ledgerlink_wallet.commands import ledger as commands
 from ledgerlink_wallet.queries import transfers as queries
 from ledgerlink_wallet.queries import visibility
@@ -45,15 +49,47 @@ MetadataFilter = Annotated[
 ]
 
 
-@router.post("", name="post_transfer", status_code=201, response_model=TransferView, responses=responses(404, 409))
+@router.post(
+    "", name="post_transfer", status_code=201, response_model=TransferView, responses=TRIED | responses(404, 409)
+)
 async def post_transfer(
-    order: TransferOrder, caller: WalletWriter, runtime: GivenRuntime, idempotency_key: IdempotencyKey = None
+    order: TransferOrder,
+    caller: WalletWriter,
+    runtime: GivenRuntime,
+    idempotency_key: IdempotencyKey = None,
+    *,
+    dry_run: DryRun = False,
 ) -> Response:
     """Post 1 to 100 postings, all or none. The same id (or key) again gives the same bytes.
 
     With ledger:write any party may be named; otherwise money moves from the caller's own wallets to wallets.
     """
-    return respond(await commands.post_transfer(runtime, mandate_of(caller, idempotency_key), order))
+    mandate = mandate_of(caller, idempotency_key)
+    return respond(await commands.post_transfer(runtime, mandate, order, dry_run=dry_run))
+
+
+@router.post(
+    "/groups",
+    name="post_group",
+    status_code=201,
+    response_model=GroupView,
+    responses=TRIED | responses(404, 409),
+)
+async def post_group(
+    order: GroupOrder,
+    caller: LedgerWriter,
+    runtime: GivenRuntime,
+    idempotency_key: IdempotencyKey = None,
+    *,
+    dry_run: DryRun = False,
+) -> Response:
+    """Carry out transfers, holds, captures and reversals in one commit, in order, all or none.
+
+    When one is refused, so are all: the problem is that of the first (`item`), and `items` has one for each, the others
+    `linked-refused`. The same group again gives the same bytes; an id that was used for anything else is refused.
+    """
+    mandate = mandate_of(caller, idempotency_key)
+    return respond(await groups.post_group(runtime, mandate, order, dry_run=dry_run))
 
 
 @router.get("", name="list_transfers", responses=responses(404))
@@ -120,7 +156,7 @@ async def get_transfer(transfer: TransferId, caller: AnyReader, runtime: GivenRu
     name="reverse_transfer",
     status_code=201,
     response_model=TransferView,
-    responses=responses(404, 409),
+    responses=TRIED | responses(404, 409),
 )
 async def reverse_transfer(
     transfer: TransferId,
@@ -128,6 +164,9 @@ async def reverse_transfer(
     caller: LedgerWriter,
     runtime: GivenRuntime,
     idempotency_key: IdempotencyKey = None,
+    *,
+    dry_run: DryRun = False,
 ) -> Response:
     """Undo a transfer by an equal and opposite one, whole or in part."""
-    return respond(await commands.reverse_transfer(runtime, mandate_of(caller, idempotency_key), transfer, order))
+    mandate = mandate_of(caller, idempotency_key)
+    return respond(await commands.reverse_transfer(runtime, mandate, transfer, order, dry_run=dry_run))

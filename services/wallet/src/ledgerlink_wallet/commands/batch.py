@@ -13,7 +13,15 @@ from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
 from ledgerlink_wallet import store
-from ledgerlink_wallet.commands.rendering import Rendered, dumps, hold_body, render, transfer_wire
+from ledgerlink_wallet.commands.rendering import (
+    Rendered,
+    dumps,
+    hold_body,
+    mark_dry_run,
+    render,
+    render_group,
+    transfer_wire,
+)
 from ledgerlink_wallet.domain.apply import apply
 from ledgerlink_wallet.domain.books import AccountKey, Entry, Hold, HoldKey, Party, Transfer, TransferKey, WalletKey
 from ledgerlink_wallet.domain.content import content_of, content_of_plain
@@ -24,18 +32,24 @@ from ledgerlink_wallet.domain.orders import (
     ChangeStanding,
     Command,
     Decided,
+    DryRun,
     ExpireHold,
+    GroupDecided,
     HoldChanged,
+    LinkedGroup,
     OpenAccount,
+    Outcome,
     PlaceHold,
     Posted,
     PostTransfer,
     Refusal,
     ReleaseHold,
     Remembered,
+    RememberedCommand,
     Replayed,
     Result,
     ReverseTransfer,
+    Tried,
 )
 from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.runtime import Answer, Owners
@@ -47,8 +61,16 @@ _HOLD_EVENTS: Final[dict[HoldState, type[Event]]] = {
 }
 
 
-_UNREMEMBERED: Final = (ReleaseHold, ExpireHold, ChangeStanding, OpenAccount)
-"""The commands without an id: what they ask for stays so."""
+_UNREMEMBERED: Final = (ReleaseHold, ExpireHold, ChangeStanding, OpenAccount, LinkedGroup, DryRun)
+"""The commands without an id of their own."""
+
+_NOUNS: Final[dict[type[RememberedCommand], str]] = {
+    PostTransfer: "transfer",
+    PlaceHold: "hold",
+    CaptureHold: "capture",
+    ReverseTransfer: "reversal",
+}
+"""What the items of a group are called on the wire."""
 
 
 class Asked(NamedTuple):
@@ -69,9 +91,14 @@ class Needs:
     originals: set[TransferKey] = field(default_factory=set[TransferKey])
     ids: set[UUID] = field(default_factory=set[UUID])
     captures: list[CaptureHold] = field(default_factory=list[CaptureHold])
+    placed: dict[HoldKey, str] = field(default_factory=dict[HoldKey, str])
 
     def read(self, command: Command) -> None:
         """Add what ``command`` touches."""
+        if isinstance(command, LinkedGroup | DryRun):
+            for item in command.commands if isinstance(command, LinkedGroup) else (command.command,):
+                self.read(item)
+            return
         if isinstance(command, PostTransfer | CaptureHold):
             self.ids.add(command.id)
             for posting in command.postings:
@@ -83,6 +110,7 @@ class Needs:
         elif isinstance(command, PlaceHold):
             self.ids.add(command.id)
             self.party(command.wallet)
+            self.placed[command.id] = command.currency
         elif isinstance(command, ReverseTransfer):
             self.ids.add(command.id)
             self.originals.add(command.transfer)
@@ -104,6 +132,15 @@ class Needs:
             self.wallets.add(party.opens.wallet)
 
 
+def postings_of(command: Command) -> int:
+    """Say how many postings ``command`` brings to a batch."""
+    if isinstance(command, PostTransfer | CaptureHold):
+        return len(command.postings)
+    if isinstance(command, LinkedGroup):
+        return sum(postings_of(item) for item in command.commands)
+    return postings_of(command.command) if isinstance(command, DryRun) else 1
+
+
 async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tuple[Books, dict[UUID, int]]:
     """Lock and load all that ``commands`` touch; gives the books, and the statuses of the stored outcomes."""
     needs = Needs()
@@ -115,9 +152,10 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
     if needs.holds:
         standing_on = await store.hold_accounts(tx, needs.holds)
         needs.accounts.update(account for account, _ in standing_on.values())
+        currencies = needs.placed | {hold: currency for hold, (_, currency) in standing_on.items()}
         for capture in needs.captures:
-            if capture.hold in standing_on:
-                needs.party(party_of(capture.credit, standing_on[capture.hold][1]))
+            if capture.hold in currencies:
+                needs.party(party_of(capture.credit, currencies[capture.hold]))
     accounts = await store.lock_accounts(tx, needs.accounts)
     # From here on nobody else can move these accounts, so what is read now is what will be true at the commit.
     stored, plain = await store.load_outcomes(tx, needs.ids) if needs.ids else ({}, [])
@@ -155,24 +193,62 @@ class Written(NamedTuple):
 def write(asked: Sequence[Asked], decided: Decided, statuses: dict[UUID, int], now: datetime) -> Written:
     """Turn outcomes into rows and answers."""
     written = Written([], [], [], [], [])
-    fresh: dict[UUID, Rendered] = {}
-    for one, outcome in zip(asked, decided.outcomes, strict=True):
-        command = one.command
+    desk = _Answers(statuses, now, written)
+    written.answers.extend(
+        desk.answer(one.command, outcome, one) for one, outcome in zip(asked, decided.outcomes, strict=True)
+    )
+    return written
+
+
+class _Answers:
+    """A batch's answers in the making; the rows that belong to them gather in ``written``."""
+
+    def __init__(self, statuses: dict[UUID, int], now: datetime, written: Written) -> None:
+        self._statuses = statuses
+        self._now = now
+        self._written = written
+        self._fresh: dict[UUID, Rendered] = {}
+
+    def answer(self, command: Command, outcome: Outcome, one: Asked, *, kept: bool = True) -> Answer:
+        """Answer ``command``; nothing is written of what is not ``kept``."""
+        if isinstance(outcome, Tried):
+            assert isinstance(command, DryRun)
+            return _as_dry_run(self.answer(command.command, outcome.outcome, one, kept=False))
+        if isinstance(outcome, GroupDecided):
+            assert isinstance(command, LinkedGroup)
+            pairs = zip(command.commands, outcome.outcomes, strict=True)
+            return _together(command, [self.answer(item, each, one, kept=kept) for item, each in pairs])
         if isinstance(outcome, Replayed):
             assert not isinstance(command, _UNREMEMBERED)
-            written.answers.append(_repeated(command.id, outcome, fresh, statuses))
-            continue
+            return _repeated(command.id, outcome, self._fresh, self._statuses)
         rendered = render(outcome, one.request_id)
         refusal = outcome.code if isinstance(outcome, Refusal) else None
-        written.answers.append(Answer(rendered.status, rendered.body, replayed=False, refusal=refusal))
-        _facts(outcome, rendered.body, one, now, written)
-        if isinstance(command, _UNREMEMBERED) or refusal is RefusalCode.ID_REUSED:
-            continue
-        fresh[command.id] = rendered
+        if kept:
+            _facts(outcome, rendered.body, one, self._now, self._written)
+            if not isinstance(command, _UNREMEMBERED) and refusal is not RefusalCode.ID_REUSED:
+                self._remember(command, outcome, rendered)
+        return Answer(rendered.status, rendered.body, replayed=False, refusal=refusal)
+
+    def _remember(self, command: RememberedCommand, outcome: Result, rendered: Rendered) -> None:
+        self._fresh[command.id] = rendered
         if isinstance(outcome, Posted) and isinstance(command, PostTransfer) and command.plain:
-            continue
-        written.outcomes.append(store.OutcomeRow(command.id, command.content.fields, rendered.status, rendered.body))
-    return written
+            return
+        self._written.outcomes.append(
+            store.OutcomeRow(command.id, command.content.fields, rendered.status, rendered.body)
+        )
+
+
+def _together(group: LinkedGroup, answers: Sequence[Answer]) -> Answer:
+    """Make one answer of a group's: each item's under its noun, or the first refusal with all of them."""
+    replayed = all(answer.replayed for answer in answers)
+    nouns = [_NOUNS[type(command)] for command in group.commands]
+    rendered, first = render_group(nouns, [Rendered(answer.status, answer.body) for answer in answers])
+    return Answer(*rendered, replayed=replayed, refusal=None if first is None else answers[first].refusal)
+
+
+def _as_dry_run(answer: Answer) -> Answer:
+    rendered = mark_dry_run(Rendered(answer.status, answer.body))
+    return Answer(*rendered, replayed=answer.replayed, refusal=answer.refusal)
 
 
 def _repeated(id_: UUID, outcome: Replayed, fresh: dict[UUID, Rendered], statuses: dict[UUID, int]) -> Answer:

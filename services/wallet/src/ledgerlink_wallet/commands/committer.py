@@ -26,7 +26,7 @@ from ledgerlink_kit.limits import TRANSACTION_TRIES_MAX
 from ledgerlink_kit.telemetry import new_traceparent, request_id, span, traceparent
 from ledgerlink_wallet.commands import batch
 from ledgerlink_wallet.commands.batch import Asked
-from ledgerlink_wallet.domain.orders import CaptureHold, Command, PostTransfer
+from ledgerlink_wallet.domain.orders import Command
 from ledgerlink_wallet.runtime import Answer, Owners
 
 POSTINGS_PER_BATCH_MAX: Final = 5_000
@@ -150,7 +150,7 @@ class Committer:
         postings = 0
         while self._queue and len(taken) < self._batch_max:
             command = self._queue[0].asked.command
-            postings += len(command.postings) if isinstance(command, PostTransfer | CaptureHold) else 1
+            postings += batch.postings_of(command)
             if taken and postings > POSTINGS_PER_BATCH_MAX:
                 break
             taken.append(self._queue.popleft())

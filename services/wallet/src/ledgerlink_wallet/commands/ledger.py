@@ -34,10 +34,13 @@ from ledgerlink_wallet.domain.orders import (
     Command,
     Condition,
     Content,
+    DryRun,
+    LinkedGroup,
     OpenAccount,
     PlaceHold,
     PostTransfer,
     ReleaseHold,
+    RememberedCommand,
     ReverseTransfer,
 )
 from ledgerlink_wallet.domain.parties import party_of
@@ -101,17 +104,12 @@ def conditions(orders: Iterable[ConditionOrder] | None) -> tuple[Condition, ...]
     return tuple(Condition(party_of(one.account, one.currency), one.currency, *one.said()) for one in orders)
 
 
-async def post_transfer(runtime: Runtime, mandate: Mandate, order: TransferOrder, *, from_key: bool = False) -> Answer:
-    """Post a transfer; ``from_key`` says that the order's id was made from an Idempotency-Key already."""
-    owner = str(order.on_behalf_of) if order.on_behalf_of is not None else None
-    if not mandate.trusted:
-        _within_wallets(mandate, order, owner)
-        owner = mandate.subject
-    id_ = mandate.named(order.id, TransferId, "transfer")
+def transfer_from(order: TransferOrder, id_: TypedId, owner: str | None, **linked: Any) -> PostTransfer:
+    """Make the command of ``order``; ``owner`` is on whose behalf, ``linked`` what else belongs to its content."""
     known = {"on_behalf_of": owner} if owner else {}
-    command = PostTransfer(
+    return PostTransfer(
         TransferKey(id_.uuid),
-        content("transfer", order, **known),
+        content("transfer", order, **known, **linked),
         order.kind,
         postings(order.postings),
         owner,
@@ -119,10 +117,67 @@ async def post_transfer(runtime: Runtime, mandate: Mandate, order: TransferOrder
         ordered(order.metadata),
         order.effective_at,
         conditions(order.conditions),
-        plain=_is_plain(order),
+        plain=not linked and _is_plain(order),
     )
+
+
+def reversal_from(transfer: TransferId, order: ReversalOrder, id_: TypedId, **linked: Any) -> ReverseTransfer:
+    """Make the command that reverses ``transfer``."""
+    return ReverseTransfer(
+        TransferKey(id_.uuid),
+        content("reversal", order, transfer=str(transfer), **linked),
+        TransferKey(transfer.uuid),
+        order.kind,
+        None if order.parts is None else tuple((part.posting, part.amount_minor) for part in order.parts),
+        order.reference,
+        ordered(order.metadata),
+        conditions(order.conditions),
+    )
+
+
+def hold_from(order: HoldOrder, id_: TypedId, **linked: Any) -> PlaceHold:
+    """Make the command that places a hold."""
+    return PlaceHold(
+        HoldKey(id_.uuid),
+        content("hold", order, **linked),
+        party_of(str(order.wallet), order.currency),
+        order.amount_minor,
+        order.currency,
+        order.expires_at,
+        None if order.on_behalf_of is None else str(order.on_behalf_of),
+        order.reference,
+        conditions(order.conditions),
+    )
+
+
+def capture_from(hold: HoldId, order: CaptureOrder, id_: TypedId, **linked: Any) -> CaptureHold:
+    """Make the command that captures ``hold``."""
+    return CaptureHold(
+        TransferKey(id_.uuid),
+        content("capture", order, hold=str(hold), **linked),
+        HoldKey(hold.uuid),
+        order.kind,
+        order.credit,
+        order.amount_minor,
+        order.final,
+        postings(order.postings),
+        order.reference,
+        ordered(order.metadata),
+        conditions(order.conditions),
+    )
+
+
+async def post_transfer(
+    runtime: Runtime, mandate: Mandate, order: TransferOrder, *, from_key: bool = False, dry_run: bool = False
+) -> Answer:
+    """Post a transfer; ``from_key`` says that the order's id was made from an Idempotency-Key already."""
+    owner = str(order.on_behalf_of) if order.on_behalf_of is not None else None
+    if not mandate.trusted:
+        _within_wallets(mandate, order, owner)
+        owner = mandate.subject
+    command = transfer_from(order, mandate.named(order.id, TransferId, "transfer"), owner)
     with span("post_transfer"):
-        return await _submit(runtime, mandate, command, derived=from_key or order.id is None)
+        return await submit(runtime, mandate, command, derived=from_key or order.id is None, dry_run=dry_run)
 
 
 def _is_plain(order: TransferOrder) -> bool:
@@ -149,66 +204,35 @@ def _within_wallets(mandate: Mandate, order: TransferOrder, owner: str | None) -
         )
 
 
-async def reverse_transfer(runtime: Runtime, mandate: Mandate, transfer: TransferId, order: ReversalOrder) -> Answer:
+async def reverse_transfer(
+    runtime: Runtime, mandate: Mandate, transfer: TransferId, order: ReversalOrder, *, dry_run: bool = False
+) -> Answer:
     """Reverse a transfer, whole or in part."""
-    id_ = mandate.named(order.id, TransferId, f"reverse {transfer}")
-    parts = None if order.parts is None else tuple((part.posting, part.amount_minor) for part in order.parts)
-    command = ReverseTransfer(
-        TransferKey(id_.uuid),
-        content("reversal", order, transfer=str(transfer)),
-        TransferKey(transfer.uuid),
-        order.kind,
-        parts,
-        order.reference,
-        ordered(order.metadata),
-        conditions(order.conditions),
-    )
+    command = reversal_from(transfer, order, mandate.named(order.id, TransferId, f"reverse {transfer}"))
     with span("reverse_transfer"):
-        return await _submit(runtime, mandate, command, derived=order.id is None)
+        return await submit(runtime, mandate, command, derived=order.id is None, dry_run=dry_run)
 
 
-async def place_hold(runtime: Runtime, mandate: Mandate, order: HoldOrder) -> Answer:
+async def place_hold(runtime: Runtime, mandate: Mandate, order: HoldOrder, *, dry_run: bool = False) -> Answer:
     """Reserve funds in a wallet."""
-    id_ = mandate.named(order.id, HoldId, "hold")
-    command = PlaceHold(
-        HoldKey(id_.uuid),
-        content("hold", order),
-        party_of(str(order.wallet), order.currency),
-        order.amount_minor,
-        order.currency,
-        order.expires_at,
-        None if order.on_behalf_of is None else str(order.on_behalf_of),
-        order.reference,
-        conditions(order.conditions),
-    )
+    command = hold_from(order, mandate.named(order.id, HoldId, "hold"))
     with span("place_hold"):
-        return await _submit(runtime, mandate, command, derived=order.id is None)
+        return await submit(runtime, mandate, command, derived=order.id is None, dry_run=dry_run)
 
 
-async def capture_hold(runtime: Runtime, mandate: Mandate, hold: HoldId, order: CaptureOrder) -> Answer:
+async def capture_hold(
+    runtime: Runtime, mandate: Mandate, hold: HoldId, order: CaptureOrder, *, dry_run: bool = False
+) -> Answer:
     """Collect a hold, whole or in part."""
-    id_ = mandate.named(order.id, TransferId, f"capture {hold}")
-    command = CaptureHold(
-        TransferKey(id_.uuid),
-        content("capture", order, hold=str(hold)),
-        HoldKey(hold.uuid),
-        order.kind,
-        order.credit,
-        order.amount_minor,
-        order.final,
-        postings(order.postings),
-        order.reference,
-        ordered(order.metadata),
-        conditions(order.conditions),
-    )
+    command = capture_from(hold, order, mandate.named(order.id, TransferId, f"capture {hold}"))
     with span("capture_hold"):
-        return await _submit(runtime, mandate, command, derived=order.id is None)
+        return await submit(runtime, mandate, command, derived=order.id is None, dry_run=dry_run)
 
 
 async def release_hold(runtime: Runtime, mandate: Mandate, hold: HoldId) -> Answer:
     """Give back what is left of a hold."""
     with span("release_hold"):
-        return await _submit(runtime, mandate, ReleaseHold(HoldKey(hold.uuid)), derived=False)
+        return await submit(runtime, mandate, ReleaseHold(HoldKey(hold.uuid)), derived=False)
 
 
 async def open_account(runtime: Runtime, mandate: Mandate, order: AccountOrder) -> Answer:
@@ -217,17 +241,28 @@ async def open_account(runtime: Runtime, mandate: Mandate, order: AccountOrder) 
         command = OpenAccount(
             party_of(order.code, order.currency), order.currency, order.floor_minor, order.ceiling_minor
         )
-        return await _submit(runtime, mandate, command, derived=False)
+        return await submit(runtime, mandate, command, derived=False)
 
 
 async def change_standing(runtime: Runtime, mandate: Mandate, account: AccountId, standing: Standing) -> Answer:
     """Open, freeze or close an account."""
     with span("change_standing"):
         command = ChangeStanding(AccountKey(account.uuid), standing)
-        return await _submit(runtime, mandate, command, derived=False)
+        return await submit(runtime, mandate, command, derived=False)
 
 
-async def _submit(runtime: Runtime, mandate: Mandate, command: Command, *, derived: bool) -> Answer:
+async def submit(
+    runtime: Runtime,
+    mandate: Mandate,
+    command: Command,
+    *,
+    derived: bool,
+    dry_run: bool = False,
+) -> Answer:
+    """Have ``command`` carried out, or tried (``dry_run``); ``derived`` says that the Idempotency-Key made its id."""
+    if dry_run:
+        assert isinstance(command, RememberedCommand | LinkedGroup)
+        command = DryRun(command)
     answer = await runtime.ledger.submit(command)
     if derived and answer.refusal is RefusalCode.ID_REUSED:
         differs = orjson.loads(answer.body)["differs"]

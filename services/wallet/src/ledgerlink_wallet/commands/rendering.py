@@ -4,13 +4,14 @@ Plain dictionaries and one call of the serializer: at a thousand answers a batch
 ledger. The tests hold every answer against the models of `ledgerlink_contracts.wallet.models`.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
-from ledgerlink_contracts.wallet.refusals import KINDS
+from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.problem import problem_body, status_of
 from ledgerlink_wallet.domain.books import Account, Entry, Hold, Transfer, TransferKey
@@ -27,6 +28,7 @@ from ledgerlink_wallet.domain.parties import account_wire
 
 CREATED: Final = 201
 OK: Final = 200
+_FIRST_ERROR: Final = 400
 _OPTIONS: Final = orjson.OPT_UTC_Z
 
 
@@ -56,6 +58,28 @@ def render(result: Result, request_id: str) -> Rendered:
         return Rendered(CREATED if result.fresh else OK, dumps({"id": account_wire(result.account.facts.id)}))
     refused = refused_from(result)
     return Rendered(status_of(refused), orjson.dumps({**problem_body(refused), "request_id": request_id}))
+
+
+def render_group(nouns: Sequence[str], parts: Sequence[Rendered]) -> tuple[Rendered, int | None]:
+    """Write a group's answer from its items' answers, and say which was refused first.
+
+    Carried out: each item's answer under its noun. Refused: the first refusal's problem, with all items' in ``items``.
+    """
+    if all(part.status < _FIRST_ERROR for part in parts):
+        items = b",".join(b'{"%b":%b}' % (noun.encode(), part.body) for noun, part in zip(nouns, parts, strict=True))
+        return Rendered(CREATED, b'{"items":[' + items + b"]}"), None
+    bodies = [orjson.loads(part.body) for part in parts]
+    linked = RefusalCode.LINKED_REFUSED.value
+    refused = [number for number, part in enumerate(parts) if part.status >= _FIRST_ERROR]
+    first = next((number for number in refused if bodies[number]["code"] != linked), refused[0])
+    problem = {**bodies[first], "item": first, "items": bodies}
+    return Rendered(parts[first].status, orjson.dumps(problem)), first
+
+
+def mark_dry_run(rendered: Rendered) -> Rendered:
+    """Mark what would have been answered; what would be 201 is 200, since nothing was made."""
+    status = rendered.status if rendered.status >= _FIRST_ERROR else OK
+    return Rendered(status, orjson.dumps({**orjson.loads(rendered.body), "dry_run": True}))
 
 
 @lru_cache(4_096)

@@ -3,19 +3,22 @@
 Reasons to refuse are looked for in the order of `RefusalCode`. The id comes first: a known id gives its old outcome or
 `id-reused`, whatever else is wrong. Then comes what the command is about (a transfer to reverse, a hold), then the
 parties of each posting in order and of each condition, then the standing of all accounts, then the conditions, and last
-the amounts, posting by posting. A refused command changes nothing.
+the amounts, posting by posting. A refused command changes nothing. When one command of a linked group is refused, the
+others are as `linked-refused`.
 
 From the line on where a command must succeed, assertions guard what every account promises; they stay on in production,
 and the same promises stand in the database as CHECK constraints.
 """
 
+from collections import ChainMap
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from ledgerlink_contracts.wallet.chart import Side
-from ledgerlink_contracts.wallet.models import HoldState, Layer, Standing
+from ledgerlink_contracts.wallet.models import HoldState, Layer
 from ledgerlink_contracts.wallet.refusals import RefusalCode
+from ledgerlink_wallet.domain.accounts import opened, restood
 from ledgerlink_wallet.domain.books import (
     Account,
     AccountFacts,
@@ -33,7 +36,8 @@ from ledgerlink_wallet.domain.books import (
 )
 from ledgerlink_wallet.domain.bounds import cannot_move, cannot_spend, not_open, pending, posted, reserving
 from ledgerlink_wallet.domain.conditions import Check, failed
-from ledgerlink_wallet.domain.content import differences
+from ledgerlink_wallet.domain.content import recall
+from ledgerlink_wallet.domain.groups import link
 from ledgerlink_wallet.domain.holds import exceeds, not_placed
 from ledgerlink_wallet.domain.orders import (
     AccountOpened,
@@ -44,8 +48,11 @@ from ledgerlink_wallet.domain.orders import (
     Command,
     Condition,
     Decided,
+    DryRun,
     ExpireHold,
+    GroupDecided,
     HoldChanged,
+    LinkedGroup,
     OpenAccount,
     Outcome,
     PlaceHold,
@@ -55,10 +62,10 @@ from ledgerlink_wallet.domain.orders import (
     ReleaseHold,
     Remembered,
     RememberedCommand,
-    Replayed,
     Result,
     ReverseTransfer,
     StandingChanged,
+    Tried,
 )
 from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.domain.reversals import undone
@@ -68,6 +75,9 @@ def apply(books: Books, commands: Sequence[Command], now: datetime) -> Decided:
     """Run ``commands`` in order on ``books`` at the moment ``now``; ``books`` itself is left as it was."""
     desk = _Desk(books, now)
     return Decided([desk.decide(command) for command in commands], desk.accounts, desk.holds, desk.originals)
+
+
+_REMEMBERED = (PostTransfer, ReverseTransfer, PlaceHold, CaptureHold)
 
 
 class _Leg(NamedTuple):
@@ -88,22 +98,32 @@ class _Desk:
         self.accounts: dict[AccountKey, Account] = {}
         self.holds: dict[HoldKey, Hold] = {}
         self.originals: dict[TransferKey, Original] = {}
-        self._remembered: dict[TransferKey | HoldKey, Remembered] = {}
+        self.remembered: dict[TransferKey | HoldKey, Remembered] = {}
 
     def decide(self, command: Command) -> Outcome:
         """Give the command's outcome, from memory where its id has one."""
-        if isinstance(command, ReleaseHold | ExpireHold):
-            return self._end_hold(command)
+        if not isinstance(command, _REMEMBERED):
+            return self._decide_other(command)
+        before = self.remembered.get(command.id) or self._books.remembered.get(command.id)
+        if before is not None:
+            return recall(before, command)
+        result = self._carry_out(command)
+        self.remembered[command.id] = Remembered(command.content, result)
+        return result
+
+    def _decide_other(
+        self, command: ReleaseHold | ExpireHold | ChangeStanding | OpenAccount | LinkedGroup | DryRun
+    ) -> Outcome:
+        """Decide what has no id of its own."""
+        if isinstance(command, LinkedGroup):
+            return self._link(command)
+        if isinstance(command, DryRun):
+            return Tried(self._apart().decide(command.command))
         if isinstance(command, ChangeStanding):
             return self._change_standing(command)
         if isinstance(command, OpenAccount):
             return self._open_account(command)
-        before = self._remembered.get(command.id) or self._books.remembered.get(command.id)
-        if before is not None:
-            return _recall(before, command)
-        result = self._carry_out(command)
-        self._remembered[command.id] = Remembered(command.content, result)
-        return result
+        return self._end_hold(command)
 
     def _carry_out(self, command: RememberedCommand) -> Result:
         if isinstance(command, PostTransfer):
@@ -113,6 +133,47 @@ class _Desk:
         if isinstance(command, PlaceHold):
             return self._place_hold(command)
         return self._capture(command)
+
+    # Groups and dry runs.
+
+    def _apart(self) -> "_Desk":
+        """Give a desk that sees all that this one sees; what it changes stays its own until it is adopted."""
+        books = self._books
+        seen = Books(
+            ChainMap(self.accounts, books.accounts),
+            books.owners,
+            ChainMap(self.holds, books.holds),
+            ChainMap(self.originals, books.originals),
+            ChainMap(self.remembered, books.remembered),
+        )
+        return _Desk(seen, self._now)
+
+    def _adopt(self, other: "_Desk") -> None:
+        self.accounts.update(other.accounts)
+        self.holds.update(other.holds)
+        self.originals.update(other.originals)
+        self.remembered.update(other.remembered)
+
+    def _link(self, group: LinkedGroup) -> GroupDecided:
+        """Carry out all of ``group`` or none; when an id is known already, nothing is carried out."""
+        outcomes: list[Outcome | None] = []
+        for command in group.commands:
+            before = self.remembered.get(command.id) or self._books.remembered.get(command.id)
+            outcomes.append(None if before is None else recall(before, command))
+        if all(outcome is None for outcome in outcomes):
+            desk = self._apart()
+            for number, command in enumerate(group.commands):
+                outcome = outcomes[number] = desk.decide(command)
+                if isinstance(outcome, Refusal):
+                    outcomes = [outcome if place == number else None for place in range(len(outcomes))]
+                    break
+            else:
+                self._adopt(desk)
+        settled = link(outcomes)
+        for command, outcome in zip(group.commands, settled, strict=True):
+            if isinstance(outcome, Refusal) and outcome.code is not RefusalCode.ID_REUSED:
+                self.remembered.setdefault(command.id, Remembered(command.content, outcome))
+        return GroupDecided(tuple(settled))
 
     # Looking up.
 
@@ -265,8 +326,19 @@ class _Desk:
         )
         return Posted(transfer, tuple(entries))
 
+    def _original(self, key: TransferKey) -> Original | None:
+        original = self.originals.get(key) or self._books.originals.get(key)
+        if original is not None:
+            return original
+        made = self.remembered.get(key) or self._books.remembered.get(key)
+        if made is None or not isinstance(made.answer, Posted | Captured):
+            return None
+        # It was posted a moment ago, in this batch.
+        transfer = made.answer.transfer
+        return Original(transfer.id, transfer.reverses, transfer.movements, (0,) * len(transfer.movements))
+
     def _reverse(self, command: ReverseTransfer) -> Result:
-        original = self.originals.get(command.transfer) or self._books.originals.get(command.transfer)
+        original = self._original(command.transfer)
         if original is None:
             return Refusal(RefusalCode.TRANSFER_NOT_FOUND, "There is no such transfer.")
         if original.reverses is not None:
@@ -413,45 +485,13 @@ class _Desk:
         facts = self._find(command.account, command.currency, None)
         if isinstance(facts, Refusal):
             return facts
-        if facts.wallet is not None and command.floor_minor is not None and command.floor_minor < 0:
-            return Refusal(RefusalCode.WALLET_FLOOR, "A wallet never goes below zero.", {"party": facts.party})
-        account = self.accounts.get(facts.id) or self._books.accounts.get(facts.id)
-        if account is None:
-            bounded = facts._replace(floor_minor=command.floor_minor, ceiling_minor=command.ceiling_minor)
-            account = self.accounts[facts.id] = unopened(bounded)
-            return AccountOpened(account, fresh=True)
-        facts = account.facts
-        if (facts.floor_minor, facts.ceiling_minor) == (command.floor_minor, command.ceiling_minor):
-            return AccountOpened(account, fresh=False)
-        return Refusal(
-            RefusalCode.ACCOUNT_EXISTS,
-            "The account is open already, with another floor or ceiling.",
-            {"party": facts.party, "floor_minor": facts.floor_minor, "ceiling_minor": facts.ceiling_minor},
-        )
+        result = opened(command, facts, self.accounts.get(facts.id) or self._books.accounts.get(facts.id))
+        if isinstance(result, AccountOpened) and result.fresh:
+            self.accounts[facts.id] = result.account
+        return result
 
     def _change_standing(self, command: ChangeStanding) -> Result:
-        account = self.accounts.get(command.account) or self._books.accounts.get(command.account)
-        if account is None:
-            return Refusal(RefusalCode.ACCOUNT_NOT_FOUND, "There is no such account.")
-        if account.standing is Standing.CLOSED and command.standing is not Standing.CLOSED:
-            return Refusal(RefusalCode.ACCOUNT_CLOSED, "A closed account stays closed.")
-        if command.standing is Standing.CLOSED and (account.posted_minor or account.pending_minor):
-            return Refusal(
-                RefusalCode.ACCOUNT_NOT_EMPTY,
-                "Only an account whose balances are zero can be closed.",
-                {"posted_minor": account.posted_minor, "pending_minor": account.pending_minor},
-            )
-        account = account._replace(standing=command.standing)
-        self.accounts[command.account] = account
-        return StandingChanged(account)
-
-
-def _recall(before: Remembered, command: RememberedCommand) -> Outcome:
-    differs = differences(before.content.fields, command.content.fields)
-    if not differs:
-        return Replayed(before)
-    return Refusal(
-        RefusalCode.ID_REUSED,
-        "The id (or the Idempotency-Key that makes it) was used before for something else.",
-        {"differs": differs},
-    )
+        result = restood(command, self.accounts.get(command.account) or self._books.accounts.get(command.account))
+        if isinstance(result, StandingChanged):
+            self.accounts[command.account] = result.account
+        return result

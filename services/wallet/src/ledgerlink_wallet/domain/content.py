@@ -3,8 +3,9 @@
 import json
 from typing import Any, cast
 
+from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_wallet.domain.books import Transfer
-from ledgerlink_wallet.domain.orders import Content
+from ledgerlink_wallet.domain.orders import Content, Outcome, Refusal, Remembered, RememberedCommand, Replayed
 
 
 def content_of(fields: bytes) -> Content:
@@ -60,3 +61,15 @@ def _paths(before: Any, now: Any, path: str) -> list[str]:
             pairs = zip(ours, theirs, strict=True)
             return [found for i, (a, b) in enumerate(pairs) for found in _paths(a, b, f"{path}.{i}")]
     return [path]
+
+
+def recall(before: Remembered, command: RememberedCommand) -> Outcome:
+    """Answer a known id: what it had ``before``, or a refusal that names what differs now."""
+    differs = differences(before.content.fields, command.content.fields)
+    if not differs:
+        return Replayed(before)
+    return Refusal(
+        RefusalCode.ID_REUSED,
+        "The id (or the Idempotency-Key that makes it) was used before for something else.",
+        {"differs": differs},
+    )

@@ -1,6 +1,6 @@
 """The commands that `apply` carries out, and the outcomes that it gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -156,11 +156,25 @@ class OpenAccount:
     ceiling_minor: int | None = None
 
 
-Command = (
-    PostTransfer | ReverseTransfer | PlaceHold | CaptureHold | ReleaseHold | ExpireHold | ChangeStanding | OpenAccount
-)
 RememberedCommand = PostTransfer | ReverseTransfer | PlaceHold | CaptureHold
 """The commands whose outcome is kept under their id."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedGroup:
+    """Carry out ``commands`` in order, all or none. Each must say in its content which group it belongs to."""
+
+    commands: tuple[RememberedCommand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Decide ``command`` as it would be decided now, and leave everything as it is."""
+
+    command: RememberedCommand | LinkedGroup
+
+
+Command = RememberedCommand | ReleaseHold | ExpireHold | ChangeStanding | OpenAccount | LinkedGroup | DryRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +242,30 @@ class Replayed(NamedTuple):
     remembered: Remembered
 
 
-Outcome = Result | Replayed
+class GroupDecided(NamedTuple):
+    """What each command of a group came to: all were carried out, or all were refused."""
+
+    outcomes: tuple["Outcome", ...]
+
+
+class Tried(NamedTuple):
+    """What a command would come to, had it not been a dry run."""
+
+    outcome: "Outcome"
+
+
+Outcome = Result | Replayed | GroupDecided | Tried
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
     """The part of the books that a batch touches, as loaded under lock."""
 
-    accounts: dict[AccountKey, Account] = field(default_factory=dict[AccountKey, Account])
+    accounts: MutableMapping[AccountKey, Account] = field(default_factory=dict[AccountKey, Account])
     owners: dict[WalletKey, str] = field(default_factory=dict[WalletKey, str])
-    holds: dict[HoldKey, Hold] = field(default_factory=dict[HoldKey, Hold])
-    originals: dict[TransferKey, Original] = field(default_factory=dict[TransferKey, Original])
-    remembered: dict[TransferKey | HoldKey, Remembered] = field(
+    holds: MutableMapping[HoldKey, Hold] = field(default_factory=dict[HoldKey, Hold])
+    originals: MutableMapping[TransferKey, Original] = field(default_factory=dict[TransferKey, Original])
+    remembered: MutableMapping[TransferKey | HoldKey, Remembered] = field(
         default_factory=dict["TransferKey | HoldKey", Remembered]
     )
 
