@@ -149,6 +149,11 @@ BAD_QUERIES = [
     "/transfers?account=world",
     "/transfers?account=world&currency=GBP&kind=x",
     "/wallets/nonsense/balance",
+    f"/wallets/{WALLET}/balance?effective_at=yesterday",
+    f"/wallets/{WALLET}/balance?recorded_at=2026-01-01T00:00:00",
+    f"/wallets/{WALLET}/balance?recorded_at=1767225600",
+    f"/accounts/acc_{'0' * 26}/balance?effective_at=1899-12-31T23:59:59Z",
+    f"/accounts/acc_{'0' * 26}/balance?recorded_at=9999-12-31T23:59:59Z",
     "/transfers/nonsense",
 ]
 

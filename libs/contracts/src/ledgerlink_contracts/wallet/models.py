@@ -50,7 +50,8 @@ YEAR_MAX: Final = 2999
 
 
 def _text_or_datetime(value: object) -> object:
-    if isinstance(value, str | datetime):
+    # RFC 3339, section 5.6: four digits of the year and a dash. A text of digits alone would be taken for Unix seconds.
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
         return value
     raise ValueError("Give a moment as RFC 3339 text with its offset, such as '2026-01-05T12:00:00Z'.")
 
@@ -282,6 +283,23 @@ class AccountView(BalanceView):
     credits_pending_minor: int
     version: int
     opened_at: AwareDatetime
+
+
+class AccountBalanceView(BalanceView):
+    """An account's balances as effective at one moment, as known at another; null where none was given.
+
+    ``version`` is the account's as known then. A balance by effective time may lie where the books never let it be,
+    because a transfer that is dated back is bound by the limits of the moment that records it.
+    """
+
+    account: AccountId
+    version: int
+    effective_at: AwareDatetime | None
+    recorded_at: AwareDatetime | None
+    debits_posted_minor: int
+    credits_posted_minor: int
+    debits_pending_minor: int
+    credits_pending_minor: int
 
 
 class AmountOrder(RequestModel):

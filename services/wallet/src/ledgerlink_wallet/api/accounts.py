@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from ledgerlink_contracts.ids import AccountId
 from ledgerlink_contracts.wallet.models import (
+    AccountBalanceView,
     AccountPage,
     AccountView,
     AuditView,
@@ -19,16 +20,19 @@ from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
 from ledgerlink_kit.problem import responses
 from ledgerlink_wallet.api.callers import (
     Auditor,
+    EffectiveAt,
     GivenRuntime,
     LedgerLimit,
     LedgerReader,
     LedgerWriter,
+    RecordedAt,
     mandate_of,
     respond,
 )
 from ledgerlink_wallet.commands import ledger as commands
 from ledgerlink_wallet.queries import accounts as queries
 from ledgerlink_wallet.queries import audit
+from ledgerlink_wallet.queries.moments import Moments
 from ledgerlink_wallet.runtime import Runtime
 
 router = APIRouter(tags=["ledger"])
@@ -53,6 +57,19 @@ async def get_account(account: AccountId, _caller: LedgerReader, runtime: GivenR
     """Give an account with its balances."""
     async with runtime.db.reading() as view:
         return await queries.account(view, account)
+
+
+@router.get("/accounts/{account}/balance", name="get_account_balance", responses=responses(404))
+async def get_account_balance(
+    account: AccountId,
+    _caller: LedgerReader,
+    runtime: GivenRuntime,
+    effective_at: EffectiveAt = None,
+    recorded_at: RecordedAt = None,
+) -> AccountBalanceView:
+    """Give an account's balances now, or as effective at one moment as known at another."""
+    async with runtime.db.reading() as view:
+        return await queries.balance(view, account, Moments(effective_at, recorded_at))
 
 
 @router.get("/accounts/{account}/entries", name="list_entries", responses=responses(404))

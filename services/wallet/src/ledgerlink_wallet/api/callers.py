@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from pydantic import Field
 
+from ledgerlink_contracts.wallet.models import Moment
 from ledgerlink_kit.auth import Caller, Requirement, authenticated, requires
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.idempotency import REPLAYED_HEADER, check_key
@@ -16,6 +17,13 @@ LEDGER_PAGE_MAX = 1_000
 """Items of one page for those who export or audit the ledger."""
 
 LedgerLimit = Annotated[int, Field(ge=1, le=LEDGER_PAGE_MAX, description="Items per page")]
+
+EffectiveAt = Annotated[
+    Moment | None, Query(description="As effective at this moment: what was dated up to it; all there is unless given")
+]
+RecordedAt = Annotated[
+    Moment | None, Query(description="As known at this moment: what was recorded up to it; all there is unless given")
+]
 
 _FIRST_ERROR = 400
 

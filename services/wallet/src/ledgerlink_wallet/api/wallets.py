@@ -21,8 +21,10 @@ from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor, PageLimit
 from ledgerlink_kit.problem import responses
 from ledgerlink_wallet.api.callers import (
     AnyReader,
+    EffectiveAt,
     GivenRuntime,
     IdempotencyKey,
+    RecordedAt,
     WalletOpener,
     WalletReader,
     WalletWriter,
@@ -32,6 +34,7 @@ from ledgerlink_wallet.api.callers import (
 )
 from ledgerlink_wallet.commands import wallets as commands
 from ledgerlink_wallet.queries import wallets as queries
+from ledgerlink_wallet.queries.moments import Moments
 
 router = APIRouter(prefix="/wallets", tags=["wallets"])
 
@@ -64,10 +67,13 @@ async def get_balance(
     caller: AnyReader,
     runtime: GivenRuntime,
     currency: Annotated[CurrencyCode | None, Query()] = None,
+    effective_at: EffectiveAt = None,
+    recorded_at: RecordedAt = None,
 ) -> WalletBalanceView:
-    """Give a wallet's balances: in the asked (or its first) currency, and in all."""
+    """Give a wallet's balances: in the asked (or its first) currency, and in all; now, or at any past moment."""
     async with runtime.db.reading() as view:
-        return await queries.balance(view, wallet, owner_filter(caller), currency)
+        moments = Moments(effective_at, recorded_at)
+        return await queries.balance(view, wallet, owner_filter(caller), currency, moments)
 
 
 @router.get("/{wallet}/statement", name="get_wallet_statement", responses=responses(404))

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.chart import CHART, Side
 from ledgerlink_contracts.wallet.models import (
+    AccountBalanceView,
     AccountPage,
     AccountView,
     BalanceView,
@@ -24,6 +25,7 @@ from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.pagination import decode_cursor, encode_cursor
 from ledgerlink_wallet.domain.books import Account, AccountFacts, AccountKey
 from ledgerlink_wallet.queries.cursors import text_in, uuid_in, version_in
+from ledgerlink_wallet.queries.moments import Moments, balance_at
 
 ACCOUNT_COLUMNS: Final = (
     "a.id, a.code, a.currency, a.normal_side, a.may_overdraw, a.wallet_id, a.standing, a.debits_posted, "
@@ -101,6 +103,30 @@ async def account(view: AsyncConnection, account_id: AccountId) -> AccountView:
     if row is None:
         raise account_not_found(account_id)
     return account_view(row)
+
+
+async def account_row(view: AsyncConnection, account_id: AccountId) -> Account:
+    """Give one account as the domain has it. Raises `Refused` (`account-not-found`)."""
+    row = (await view.execute(_ONE, {"id": account_id.uuid})).one_or_none()
+    if row is None:
+        raise account_not_found(account_id)
+    return account_of(row)
+
+
+async def balance(view: AsyncConnection, account_id: AccountId, moments: Moments) -> AccountBalanceView:
+    """Give an account's balances at ``moments``. Raises `Refused` (`account-not-found`)."""
+    found = await balance_at(view, await account_row(view, account_id), *moments)
+    return AccountBalanceView(
+        account=account_id,
+        version=found.version,
+        effective_at=moments.effective_at,
+        recorded_at=moments.recorded_at,
+        debits_posted_minor=found.debits_posted,
+        credits_posted_minor=found.credits_posted,
+        debits_pending_minor=found.debits_pending,
+        credits_pending_minor=found.credits_pending,
+        **balance_of(found).model_dump(),
+    )
 
 
 async def accounts(

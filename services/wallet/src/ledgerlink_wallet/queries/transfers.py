@@ -25,6 +25,7 @@ from ledgerlink_kit.pagination import decode_cursor, encode_cursor
 from ledgerlink_wallet.domain.books import Account, AccountFacts
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
 from ledgerlink_wallet.queries.cursors import moment_in, uuid_in, version_in
+from ledgerlink_wallet.queries.moments import NEWEST
 
 _COLUMNS: Final = (
     "t.id, t.kind, t.postings, t.on_behalf_of, t.reference, t.metadata, t.reverses, t.hold_id, t.effective_at, "
@@ -60,7 +61,6 @@ _HOLD: Final = text(
     f"h.on_behalf_of, h.reference, h.recorded_at, {ACCOUNT_COLUMNS} "
     "FROM holds h JOIN accounts a ON a.id = h.account_id WHERE h.id = :id"
 )
-NEWEST: Final = 2**63 - 1
 
 
 def transfer_not_found(transfer: TransferId) -> Refused:

@@ -23,7 +23,7 @@ from ledgerlink_wallet.domain.books import Account, WalletKey
 from ledgerlink_wallet.domain.parties import wallet_facts
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
 from ledgerlink_wallet.queries.cursors import moment_in, uuid_in, version_in
-from ledgerlink_wallet.queries.transfers import NEWEST
+from ledgerlink_wallet.queries.moments import NEWEST, NOW, Moments, balance_at
 
 _ONE: Final = text("SELECT id, owner, currency, label, opened_at FROM wallets WHERE id = :id")
 _PAGE: Final = text(
@@ -103,14 +103,18 @@ def _standing(accounts: list[Account]) -> Standing:
 
 
 async def balance(
-    view: AsyncConnection, wallet_id: WalletId, owner: str | None, currency: str | None
+    view: AsyncConnection, wallet_id: WalletId, owner: str | None, currency: str | None, moments: Moments = NOW
 ) -> WalletBalanceView:
-    """Give a wallet's balances: in ``currency`` or its first one, and in all. Raises `Refused`."""
+    """Give a wallet's balances at ``moments``: in ``currency`` or its first one, and in all. Raises `Refused`."""
     found = await wallet(view, wallet_id, owner)
+    balances = found.balances
+    if moments != NOW:
+        rows = (await view.execute(_ACCOUNTS, {"ids": [wallet_id.uuid]})).all()
+        balances = [balance_of(await balance_at(view, account_of(row), *moments)) for row in rows]
     asked = currency or found.currency
     empty = BalanceView(currency=asked, posted_minor=0, pending_minor=0, available_minor=0)
-    one = next((one for one in found.balances if one.currency == asked), empty)
-    return WalletBalanceView(wallet=wallet_id, balances=found.balances, **one.model_dump())
+    one = next((one for one in balances if one.currency == asked), empty)
+    return WalletBalanceView(wallet=wallet_id, balances=balances, **one.model_dump())
 
 
 async def statement(
