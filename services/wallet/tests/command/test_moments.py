@@ -1,5 +1,6 @@
 """Proves that balances at any moment equal a naive fold over all entries, and that finding them costs no more as the
 history grows: as effective at one moment, as known at another, for ordinary, back-dated and post-dated entries alike.
+And that a statement by effective time holds every entry of its period once, in order, however small the pages.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledgerlink_contracts.wallet.chart import Side
-from ledgerlink_contracts.wallet.models import Layer
+from ledgerlink_contracts.wallet.models import Layer, StatementBasis, StatementLine
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.ids import uuid8
@@ -28,7 +29,7 @@ from ledgerlink_wallet.domain.fold import EMPTY, Columns, fold
 from ledgerlink_wallet.domain.orders import PostTransfer
 from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.domain.stretches import EPOCH, micros_of, stretches_of, stretches_until
-from ledgerlink_wallet.queries import moments
+from ledgerlink_wallet.queries import moments, statements
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of
 from ledgerlink_wallet.queries.audit import audit
 from ledgerlink_wallet.queries.moments import NEWEST, Position
@@ -121,6 +122,7 @@ async def test_every_balance_equals_the_naive_fold_of_all_entries(make_database:
                 known = await moments.known_version(view, account, known_at)
 
                 assert await moments.columns_at(view, account, position, known) == naive(entries, position, known_at)
+            await check_statement(db, view, account, entries)
         assert (await audit(db, SystemClock())).clean
 
     questions = st.lists(
@@ -136,6 +138,34 @@ async def test_every_balance_equals_the_naive_fold_of_all_entries(make_database:
         asyncio.run_coroutine_threadsafe(check(history, asked), loop).result()
 
     await asyncio.to_thread(examples)
+
+
+async def check_statement(db: Database, view: AsyncConnection, account: Account, entries: Sequence[Made]) -> None:
+    """Hold pages and stream of a statement by effective time against the entries sorted by it."""
+    since, until = START + timedelta(hours=-3), START + timedelta(hours=20)
+    ordered = sorted(entries, key=lambda entry: (entry.effective_at, entry.version))
+    period = await statements.period_of(view, account, StatementBasis.EFFECTIVE, since, until)
+    wanted = [(entry.version, signed(entry)) for entry in ordered if since <= entry.effective_at < until]
+    opening = sum(signed(entry) for entry in ordered if entry.effective_at < since)
+    lines = [line for lot in [lot async for lot in statements.lines_of(db, period, limit=2, span=3)] for line in lot]
+    paged: list[StatementLine] = []
+    cursor: str | None = None
+    while True:
+        page = await statements.statement(view, period, cursor=cursor, limit=2, span=3)
+        paged += page.lines
+        assert page.period_opening_minor == opening
+        assert page.closing_minor - page.opening_minor == sum(line.change_minor for line in page.lines)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert page.opening_minor == opening
+    assert [(line.version, line.change_minor) for line in lines] == wanted
+    assert paged == lines[::-1]
+
+
+def signed(entry: Made) -> int:
+    return entry.amount_minor if entry.side is Side.CREDIT else -entry.amount_minor
 
 
 async def truncate(db: Database) -> None:

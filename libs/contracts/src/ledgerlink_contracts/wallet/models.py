@@ -348,14 +348,31 @@ class StatementLine(ResponseModel):
     recorded_at: AwareDatetime
 
 
-class StatementView(ResponseModel):
-    """A page of a wallet's statement in one currency, newest first.
+class StatementBasis(StrEnum):
+    """By which of its two moments an entry belongs to a statement's period, and has its place in it."""
 
-    ``opening_minor`` is the posted balance before the page's oldest line, ``closing_minor`` after its newest.
+    RECORDED = "recorded"
+    """In the order in which entries were written: each page is final."""
+    EFFECTIVE = "effective"
+    """In the order in which entries count: a later entry can be dated into a period that has passed."""
+
+
+class StatementView(ResponseModel):
+    """A page of an account's statement, newest first.
+
+    ``opening_minor`` is the posted balance before the page's oldest line, ``closing_minor`` after its newest; those of
+    the whole period stand beside them. A page looks at a bounded number of entries, so it can hold fewer lines than
+    asked for, even none, and yet have a ``next_cursor``. ``wallet`` is null for an account that is no wallet's.
     """
 
-    wallet: WalletId
+    account: AccountId
+    wallet: WalletId | None
     currency: str
+    by: StatementBasis
+    period_from: AwareDatetime | None
+    period_to: AwareDatetime | None
+    period_opening_minor: int
+    period_closing_minor: int
     opening_minor: int
     closing_minor: int
     lines: list[StatementLine]
@@ -393,12 +410,30 @@ class CurrencyTotal(ResponseModel):
 
 
 class TrialBalanceView(ResponseModel):
-    """The trial balance, by root and currency, at one moment."""
+    """The trial balance, by root and currency, made at ``as_of``: of all there is, or as effective and as known at."""
 
     as_of: AwareDatetime
+    effective_at: AwareDatetime | None = None
+    recorded_at: AwareDatetime | None = None
     balanced: bool
     totals: list[CurrencyTotal]
     roots: list[RootBalance]
+
+
+class LedgerView(ResponseModel):
+    """What a ledger holds."""
+
+    name: str
+    as_of: AwareDatetime
+    currencies: list[str]
+    accounts: int
+    entries: int
+
+
+class LedgersView(ResponseModel):
+    """All ledgers; there is one."""
+
+    items: list[LedgerView]
 
 
 class AuditCheckView(ResponseModel):
@@ -423,6 +458,7 @@ AccountPage = Page[AccountView]
 TransferPage = Page[TransferRecord]
 EntryPage = Page[EntryRecord]
 WalletPage = Page[WalletView]
+HoldPage = Page[HoldView]
 
 
 def named(value: TypedId | None) -> str:

@@ -25,6 +25,9 @@ RecordedAt = Annotated[
     Moment | None, Query(description="As known at this moment: what was recorded up to it; all there is unless given")
 ]
 
+RecordedFrom = Annotated[Moment | None, Query(description="Recorded at this moment or later")]
+RecordedTo = Annotated[Moment | None, Query(description="Recorded before this moment")]
+
 _FIRST_ERROR = 400
 
 
@@ -44,7 +47,6 @@ class OneOf(Requirement):
         return caller
 
 
-WalletReader = Annotated[Caller, requires("wallet:read")]
 WalletOpener = Annotated[Caller, requires("wallet:write")]
 WalletWriter = Annotated[Caller, Depends(OneOf(("wallet:write", "ledger:write")))]
 AnyReader = Annotated[Caller, Depends(OneOf(("wallet:read", "ledger:read")))]

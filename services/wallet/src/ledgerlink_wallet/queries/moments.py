@@ -38,7 +38,8 @@ SUMS: Final = text(
     "AND d.version <= :version ORDER BY d.version DESC LIMIT 1) s"
 )
 _WHOLE: Final = (Stretch(LEVEL_MAX, 0),)
-_MICROSECOND: Final = timedelta(microseconds=1)
+MICROSECOND: Final = timedelta(microseconds=1)
+"""The finest step of time that the database keeps: a period up to a moment, without it, ends one before."""
 
 
 class Position(NamedTuple):
@@ -111,7 +112,7 @@ async def columns_at(view: AsyncConnection, account: Account, position: Position
     if not await _any_dated(view, key, known):
         return sums
     sums = _sum(sums, await _dated(view, key, ordinary, _WHOLE), -1)
-    sums = _sum(sums, await _dated(view, key, known, stretches_until(micros_of(position.at - _MICROSECOND))))
+    sums = _sum(sums, await _dated(view, key, known, stretches_until(micros_of(position.at - MICROSECOND))))
     instant = Stretch(0, micros_of(position.at))
     return _sum(sums, await _dated(view, key, min(known, position.version), [instant]))
 
