@@ -388,6 +388,14 @@ class EntryRecord(EntryView):
     recorded_at: AwareDatetime
 
 
+class AccountEventsView(ResponseModel):
+    """An account's entries after a version, without a gap; ask again with ``after_version`` for those that follow."""
+
+    account: AccountId
+    items: list[EntryRecord]
+    after_version: int
+
+
 class RootBalance(ResponseModel):
     """The sums of all accounts below one root of the chart, in one currency."""
 

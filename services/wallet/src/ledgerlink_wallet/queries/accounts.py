@@ -23,7 +23,7 @@ from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.pagination import decode_cursor, encode_cursor
 from ledgerlink_wallet.domain.books import Account, AccountFacts, AccountKey
 from ledgerlink_wallet.queries.cursors import text_in, uuid_in, version_in
-from ledgerlink_wallet.queries.moments import MICROSECOND, Moments, balance_at, version_at
+from ledgerlink_wallet.queries.moments import MICROSECOND, NEWEST, Moments, balance_at, version_at
 
 ACCOUNT_COLUMNS: Final = (
     "a.id, a.code, a.currency, a.normal_side, a.may_overdraw, a.wallet_id, a.standing, a.debits_posted, "
@@ -198,6 +198,12 @@ async def entries(
     items = [_entry_view(account.facts, entry) for entry in found[:limit]]
     rest = items[-1].version if len(found) > limit else high if high < until else None
     return EntryPage(items=items, next_cursor=None if rest is None else encode_cursor({"version": rest}))
+
+
+async def entries_after(view: AsyncConnection, facts: AccountFacts, after: int, limit: int) -> list[EntryRecord]:
+    """Give up to ``limit`` entries after a version, in order and without a gap: versions become visible in order."""
+    values = {"account": facts.id, "after": after, "until": NEWEST, "limit": limit}
+    return [_entry_view(facts, row) for row in await view.execute(text(_ENTRIES.format(filters="")), values)]
 
 
 def _entry_view(facts: AccountFacts, row: Row[Any]) -> EntryRecord:
