@@ -28,7 +28,7 @@ from ledgerlink_wallet.domain.content import content_of
 from ledgerlink_wallet.domain.fold import EMPTY, Columns, fold
 from ledgerlink_wallet.domain.orders import PostTransfer
 from ledgerlink_wallet.domain.parties import party_of
-from ledgerlink_wallet.domain.stretches import EPOCH, micros_of, stretches_of, stretches_until
+from ledgerlink_wallet.domain.stretches import micros_of, stretches_until
 from ledgerlink_wallet.queries import moments, statements
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of
 from ledgerlink_wallet.queries.audit import audit
@@ -86,16 +86,6 @@ async def account_named(view: AsyncConnection, code: str) -> Account:
 MOMENTS = st.integers(-6, 30).map(lambda hours: START + timedelta(hours=hours))
 TRANSFERS = st.tuples(st.integers(1, 50), st.one_of(st.none(), MOMENTS), st.booleans())
 HISTORIES = st.lists(st.lists(TRANSFERS, min_size=1, max_size=5), min_size=1, max_size=8)
-
-
-@given(micros=st.integers(0, 2**55), until=st.integers(-2, 2**55))
-def test_the_stretches_until_a_moment_hold_what_is_effective_by_then_exactly_once(micros: int, until: int) -> None:
-    shared = set(stretches_of(micros)) & set(stretches_until(until))
-
-    assert len(shared) == (1 if micros <= until else 0)
-    assert len(stretches_until(until)) <= 210
-    assert len(stretches_until(2**56)) == 1
-    assert EPOCH.year == 1900
 
 
 async def test_every_balance_equals_the_naive_fold_of_all_entries(make_database: MakeDatabase) -> None:
