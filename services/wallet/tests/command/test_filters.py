@@ -1,4 +1,6 @@
-"""Proves that an index serves every filter of every list: no plan reads a table of facts from end to end."""
+"""Proves that an index serves every filter of every list: no plan reads a table of facts from end to end. And that a
+page of a statement costs the same wherever in a long history it lies.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -116,3 +118,51 @@ async def test_no_filter_reads_a_table_from_end_to_end(service: Service, alice: 
     await connection.close()
 
     assert found == []
+
+
+HISTORY = """
+INSERT INTO transfers
+SELECT md5(n::text)::uuid, 'kind', jsonb_build_array(jsonb_build_array(w.id, n, a.id, n, 1, 'GBP', NULL)),
+       NULL, NULL, '{}',
+       NULL, NULL, at, at
+FROM accounts a, accounts w, generate_series(2, 30000) n,
+     LATERAL (SELECT timestamptz '2026-01-01 00:00Z' + n * interval '1 minute' AS at) moment
+WHERE a.wallet_id IS NOT NULL AND w.code = 'world';
+INSERT INTO entries
+SELECT a.id, n, 'credit', 'posted', 1, 0, 999 + n, 0, 0, md5(n::text)::uuid, NULL, at, at
+FROM accounts a, generate_series(2, 30000) n,
+     LATERAL (SELECT timestamptz '2026-01-01 00:00Z' + n * interval '1 minute' AS at) moment
+WHERE a.wallet_id IS NOT NULL;
+UPDATE accounts SET version = 30000, credits_posted = 30999 WHERE wallet_id IS NOT NULL;
+"""
+
+
+def pages(plan: dict[str, Any]) -> int:
+    """Give how many pages of the database ``plan`` looked at."""
+    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+
+
+async def test_a_page_of_a_statement_costs_the_same_at_the_beginning_in_the_middle_and_at_the_end(
+    service: Service, alice: str
+) -> None:
+    wallet = await service.wallet(alice, funds=1_000)
+    connection: Any = await asyncpg.connect(service.db.url)
+    await connection.execute(HISTORY)
+    await connection.execute("VACUUM ANALYZE")
+    for by in ("recorded", "effective"):
+        costs: list[int] = []
+        for until in ("2026-01-01T02:00:00Z", "2026-01-11T00:00:00Z", "2027-01-01T00:00:00Z"):
+            path = f"/wallets/{wallet}/statement?by={by}&limit=50&to={until}"
+
+            async def ask(path: str = path) -> Any:
+                answer = await service.call("GET", path)
+                assert len(answer.json()["lines"]) == 50
+
+            cost = 0
+            for statement, values in await watched(service, ask):
+                row = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *values)
+                cost += pages(orjson.loads(row)[0]["Plan"])
+            costs.append(cost)
+
+        assert max(costs) <= 1.5 * min(costs), (by, costs)
+    await connection.close()
