@@ -165,6 +165,8 @@ async def test_an_html_statement_has_a_page_header_no_script_and_nothing_unescap
 
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+    assert f'content="{answer.headers["content-security-policy"]}"' in answer.text
+    assert answer.headers["content-disposition"].startswith("attachment; filename=")
     assert "@page" in answer.text
     assert answer.text.count("<thead>") == 1
     assert "<script" not in answer.text

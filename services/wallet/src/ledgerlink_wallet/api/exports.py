@@ -154,6 +154,7 @@ def _html_head(sheet: Sheet) -> str:
     title = escape(f"Statement of {facts.party} in {facts.currency}")
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{HTML_POLICY}">'
         f"<style>{_STYLE}</style></head>\n<body><h1>{title}</h1><dl>{terms}</dl>\n"
         '<table><thead><tr><th scope="col">Effective</th><th scope="col">Recorded</th><th scope="col">What</th>'
         '<th scope="col">Counterparty</th><th scope="col" class="n">Change</th>'

@@ -137,7 +137,8 @@ async def _answer(runtime: Runtime, view: AsyncConnection, account: Account, ask
     name = f"statement-{account.facts.party.replace(':', '-')}-{account.facts.currency}.{form.ending}"
     headers = {
         "Vary": "Accept",
-        "Content-Disposition": f'{"inline" if form is exports.HTML else "attachment"}; filename="{name}"',
+        # To be saved and opened from there: the edge lets no page of ours have a style, which paper needs.
+        "Content-Disposition": f'attachment; filename="{name}"',
         "X-Content-Type-Options": "nosniff",
     }
     if form is exports.HTML:
