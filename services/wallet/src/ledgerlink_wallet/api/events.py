@@ -24,8 +24,9 @@ from ledgerlink_wallet.runtime import Runtime
 router = APIRouter(tags=["ledger"])
 
 EVENT_STREAM: Final = "text/event-stream"
-POLL_S: Final = 0.5
-"""How often a live stream looks for what is new."""
+POLL_S: Final = 0.25
+POLL_S_MAX: Final = 2.0
+"""How long a live stream waits before it looks for what is new: longer in silence, up to two seconds."""
 
 HEARTBEAT_S: Final = 10.0
 """A comment is sent after so long a silence, so that whoever stands between knows that the stream lives."""
@@ -83,23 +84,26 @@ async def live(
     """Tell every entry after a version as it comes, until the service stops or the stream has lived long enough."""
     with runtime.streams.listening(caller):
         started = spoken = runtime.clock.monotonic()
+        pause = POLL_S
         yield "retry: 1000\n\n"
         while not stopping.is_set() and runtime.clock.monotonic() - started < STREAM_S_MAX:
             # A view of its own each time: a listener holds no connection to the database while nothing happens.
             async with runtime.db.reading() as view:
                 entries = await accounts.entries_after(view, facts, after, _LOT)
             if entries:
-                after = entries[-1].version
+                after, pause = entries[-1].version, POLL_S
                 spoken = runtime.clock.monotonic()
                 yield "".join(
                     f"id: {entry.version}\nevent: entry\ndata: {entry.model_dump_json()}\n\n" for entry in entries
                 )
                 if len(entries) == _LOT:
                     continue
-            elif runtime.clock.monotonic() - spoken >= HEARTBEAT_S:
+            else:
+                pause = min(2 * pause, POLL_S_MAX)
+            if not entries and runtime.clock.monotonic() - spoken >= HEARTBEAT_S:
                 spoken = runtime.clock.monotonic()
                 yield ":\n\n"
             try:
-                await asyncio.wait_for(stopping.wait(), POLL_S)
+                await asyncio.wait_for(stopping.wait(), pause)
             except TimeoutError:
                 continue
