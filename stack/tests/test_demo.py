@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledgerlink_stack.demo.books import Entry, Journals, Posting, account_name, compare, recompute
+from ledgerlink_contracts.wallet.journals import account_name
+from ledgerlink_stack.demo.books import Entry, Journals, Posting, compare, recompute
 from ledgerlink_stack.demo.gateway import Timings, brackets, password_of
 from ledgerlink_stack.demo.options import JANUARY
 from ledgerlink_stack.demo.rows import Row, read_rows, totals_of_file

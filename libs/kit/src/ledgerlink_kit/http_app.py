@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from http import HTTPStatus
+from types import FrameType
 from typing import Any, Final, Literal
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
 
 from ledgerlink_kit import problem
 from ledgerlink_kit.auth import Requirement, TokenVerifier, authenticated
@@ -196,6 +198,8 @@ def create_app(  # noqa: PLR0913 - everything that differs between services, onc
 ) -> FastAPI:
     """Make a service's app; ``runtime`` is what its routes find at ``request.app.state.runtime``.
 
+    ``app.state.stopping`` is set when the server is asked to stop: an answer without an end of its own ends then.
+
     ``readiness`` maps a part's name to a check that raises while the part is away.
     """
     if not __debug__:
@@ -211,6 +215,7 @@ def create_app(  # noqa: PLR0913 - everything that differs between services, onc
     app.state.runtime = runtime
     app.state.verifier = verifier
     app.state.settings = settings
+    app.state.stopping = asyncio.Event()
     problem.install(app)
     app.add_middleware(_Shell, media_types=frozenset(media_types), body_bytes_max=body_bytes_max)
     app.include_router(_kit_router(readiness))
@@ -310,6 +315,16 @@ def guard_of(route: RouteContext) -> tuple[str, ...] | None:
     return found
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server, which tells the app at once that it is to stop, not only when all answers have ended."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        stopping = getattr(getattr(self.config.app, "state", None), "stopping", None)
+        if isinstance(stopping, asyncio.Event):
+            stopping.set()
+        super().handle_exit(sig, frame)
+
+
 def serve(
     app_factory: Callable[[], ASGIApp],
     settings: ServiceSettings,
@@ -328,7 +343,7 @@ def serve(
     app = app_factory()
     rest_garbage_collection()
     try:
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
@@ -342,6 +357,10 @@ def serve(
             timeout_graceful_shutdown=20,
             timeout_keep_alive=65,
         )
+        server = _Server(config)
+        server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
     finally:
         stop_tracing()
 

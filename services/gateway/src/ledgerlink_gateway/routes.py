@@ -94,6 +94,7 @@ ROUTES: Final = (
     _wallet("transfers"),
     _wallet("holds"),
     _wallet("accounts"),
+    _wallet("ledgers"),
     _wallet("trial-balance"),
     _wallet("audit"),
     _risk("decisions"),

@@ -11,9 +11,9 @@ from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.http_app import create_app, serve
 from ledgerlink_kit.migrations import upgrade
-from ledgerlink_wallet.api import accounts, holds, transfers, wallets
+from ledgerlink_wallet.api import accounts, events, holds, statements, transfers, wallets
 from ledgerlink_wallet.commands.committer import Committer
-from ledgerlink_wallet.runtime import Owners, Runtime, WalletSettings
+from ledgerlink_wallet.runtime import STREAMS_OF_CALLER_MAX, Owners, Runtime, Streams, WalletSettings
 from ledgerlink_wallet.store import open_pool
 
 VERSION = "0.1.0"
@@ -32,7 +32,8 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
         batch_max=settings.batch_max,
     )
     db = Database(url, application_name="wallet", pool_size=settings.db_pool_size)
-    runtime = Runtime(db, committer, clock, settings, owners)
+    streams = Streams(settings.streams_max, STREAMS_OF_CALLER_MAX)
+    runtime = Runtime(db, committer, clock, settings, owners, streams)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -46,7 +47,7 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
         version=VERSION,
         summary="The double-entry ledger and the wallets on it.",
         settings=settings,
-        routers=[transfers.router, wallets.router, holds.router, accounts.router],
+        routers=[transfers.router, wallets.router, holds.router, accounts.router, statements.router, events.router],
         verifier=verifier,
         readiness={"database": db.ping, "committer": committer.check},
         runtime=runtime,

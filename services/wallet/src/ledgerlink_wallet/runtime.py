@@ -1,7 +1,8 @@
 """What the operator chose (`WalletSettings`) and what every command is given (`Runtime`)."""
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -10,11 +11,15 @@ from pydantic import Field
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
+from ledgerlink_kit.errors import Kind, Refused, Unavailable
 from ledgerlink_kit.settings import StoredSettings, env_prefix
 from ledgerlink_wallet.domain.books import WalletKey
 from ledgerlink_wallet.domain.orders import Command
 
 _OWNERS_MAX: Final = 200_000
+
+STREAMS_OF_CALLER_MAX: Final = 10
+"""Live streams that one caller may hold open at once."""
 
 
 class WalletSettings(StoredSettings):
@@ -27,6 +32,7 @@ class WalletSettings(StoredSettings):
     )
     queue_max: int = Field(10_000, ge=1, le=1_000_000, description="Commands that wait for the committer at the most")
     batch_max: int = Field(1_000, ge=1, le=5_000, description="Commands that one commit carries at the most")
+    streams_max: int = Field(200, ge=1, le=10_000, description="Live streams of events that one process serves")
     balances_every_s: float = Field(60.0, ge=1, description="Seconds between two checks of the balances' invariants")
     history_every_s: float = Field(1_800.0, ge=1, description="Seconds between two audits of the whole of the books")
 
@@ -69,6 +75,38 @@ class Owners:
             self._known.popitem(last=False)
 
 
+class Streams:
+    """Who listens to live streams now, and how many may."""
+
+    def __init__(self, total_max: int, caller_max: int) -> None:
+        """Let ``total_max`` listen at once, and ``caller_max`` of them be one caller."""
+        self._total_max = total_max
+        self._caller_max = caller_max
+        self._open: Counter[str] = Counter()
+
+    def check(self, caller: str) -> None:
+        """Raise `Unavailable` when too many listen, `Refused` when too many of them are ``caller``."""
+        if self._open[caller] >= self._caller_max:
+            raise Refused(
+                Kind.RATE_LIMITED,
+                "too-many-streams",
+                f"{self._caller_max} streams are open already; end one first.",
+                retry_after_s=5,
+            )
+        if self._open.total() >= self._total_max:
+            raise Unavailable("streams-busy", "Too many listen already; try again, or read pages.", 5)
+
+    @contextmanager
+    def listening(self, caller: str) -> Generator[None]:
+        """Count ``caller`` as one who listens."""
+        self._open[caller] += 1
+        try:
+            yield
+        finally:
+            self._open[caller] -= 1
+            self._open += Counter()  # forgets whoever listens no more
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What commands and queries work with."""
@@ -78,3 +116,4 @@ class Runtime:
     clock: Clock
     settings: WalletSettings
     owners: Owners = field(default_factory=Owners)
+    streams: Streams = field(default_factory=lambda: Streams(200, STREAMS_OF_CALLER_MAX))

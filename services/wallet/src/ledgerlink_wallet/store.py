@@ -35,7 +35,9 @@ from ledgerlink_wallet.domain.books import (
     WalletKey,
     ordered,
 )
+from ledgerlink_wallet.domain.fold import EMPTY, fold
 from ledgerlink_wallet.domain.orders import Posted
+from ledgerlink_wallet.domain.stretches import BITS, LEVEL_MAX, micros_of
 
 Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 """A connection with an open transaction."""
@@ -564,6 +566,45 @@ def save_entries(writes: Writes, rows: Sequence[EntryRow], now: datetime) -> Non
         for (side, layer, amount, after), transfer, hold, effective_at in rows
     ]
     writes.add(_ENTRIES, records)
+
+
+_DATED_SUMS: Final = f"""
+INSERT INTO dated_sums (account_id, level, bucket, version, debits_posted, credits_posted, debits_pending,
+                        credits_pending)
+SELECT account_id, level, bucket, version, debits_posted, credits_posted, debits_pending, credits_pending
+FROM (
+    SELECT e.account_id, l.level, e.moment >> ({BITS} * l.level) AS bucket, e.version,
+           coalesce(before.debits_posted, 0) + sum(e.debits_posted) OVER sums AS debits_posted,
+           coalesce(before.credits_posted, 0) + sum(e.credits_posted) OVER sums AS credits_posted,
+           coalesce(before.debits_pending, 0) + sum(e.debits_pending) OVER sums AS debits_pending,
+           coalesce(before.credits_pending, 0) + sum(e.credits_pending) OVER sums AS credits_pending,
+           lead(e.version) OVER sums IS NULL AS is_last
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+         AS e(account_id, version, moment, debits_posted, credits_posted, debits_pending, credits_pending)
+    CROSS JOIN (SELECT generate_series(0, {LEVEL_MAX})::smallint AS level) l
+    LEFT JOIN LATERAL (
+        SELECT s.* FROM dated_sums s
+        WHERE s.account_id = e.account_id AND s.level = l.level AND s.bucket = e.moment >> ({BITS} * l.level)
+        ORDER BY s.version DESC LIMIT 1
+    ) before ON true
+    WINDOW sums AS (PARTITION BY e.account_id, l.level, e.moment >> ({BITS} * l.level) ORDER BY e.version)
+) running
+WHERE level IN (0, {LEVEL_MAX}) OR is_last
+"""  # noqa: S608 - our own numbers
+
+
+def save_dated_sums(writes: Writes, rows: Sequence[EntryRow], now: datetime) -> None:
+    """Add the entries that are effective at another moment than ``now`` to the sums of their stretches of time.
+
+    Between the finest level and all of time one row per stretch and batch is enough: what is known at a moment ends
+    with a batch. The finest and the whole are kept for every entry, so that a statement can stop in a batch's midst.
+    """
+    records = [
+        (after[0].id, after[6], micros_of(effective_at), *fold(EMPTY, side, layer, amount))
+        for (side, layer, amount, after), _, _, effective_at in rows
+        if effective_at != now
+    ]
+    writes.change(_DATED_SUMS, records)
 
 
 def save_holds(writes: Writes, holds: Iterable[Hold]) -> None:

@@ -51,7 +51,8 @@ accounts = sa.Table(
     "accounts",
     METADATA,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("code", sa.Text, nullable=False),
+    # In the order of bytes, whatever the database's collation: one index serves pages by code and a code's own subtree.
+    sa.Column("code", sa.Text(collation="C"), nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("normal_side", sa.Text, nullable=False),
     sa.Column("may_overdraw", sa.Boolean, nullable=False),
@@ -82,7 +83,15 @@ accounts = sa.Table(
     ),
     postgresql_with={"fillfactor": 70},
 )
-sa.Index("ix_accounts_code_id", accounts.c.code, accounts.c.id, postgresql_ops={"code": "text_pattern_ops"})
+sa.Index("ix_accounts_code_id", accounts.c.code, accounts.c.id)
+sa.Index("ix_accounts_currency_code_id", accounts.c.currency, accounts.c.code, accounts.c.id)
+sa.Index(
+    "ix_accounts_standing_code_id",
+    accounts.c.standing,
+    accounts.c.code,
+    accounts.c.id,
+    postgresql_where=accounts.c.standing != "open",
+)
 sa.Index("ix_accounts_wallet_id", accounts.c.wallet_id, postgresql_where=accounts.c.wallet_id.is_not(None))
 
 transfers = sa.Table(
@@ -105,6 +114,20 @@ transfers = sa.Table(
 account ids with the versions that it gave them, and for a reversal the number of the posting that it undoes."""
 sa.Index("ix_transfers_recorded_at_id", transfers.c.recorded_at, transfers.c.id)
 sa.Index("ix_transfers_kind_recorded_at_id", transfers.c.kind, transfers.c.recorded_at, transfers.c.id)
+sa.Index(
+    "ix_transfers_reference_recorded_at_id",
+    transfers.c.reference,
+    transfers.c.recorded_at,
+    transfers.c.id,
+    postgresql_where=transfers.c.reference.is_not(None),
+)
+# The ordinary transfer takes effect when it is recorded, and costs no row here.
+sa.Index(
+    "ix_transfers_effective_at_id",
+    transfers.c.effective_at,
+    transfers.c.id,
+    postgresql_where=transfers.c.effective_at != transfers.c.recorded_at,
+)
 sa.Index("ix_transfers_reverses", transfers.c.reverses, postgresql_where=transfers.c.reverses.is_not(None))
 sa.Index(
     "ix_transfers_metadata",
@@ -142,6 +165,31 @@ entries = sa.Table(
     sa.CheckConstraint("layer <> 'posted' OR transfer_id IS NOT NULL", name="postings_have_a_transfer"),
 )
 """Facts: one row per side of a posting or step of a hold, with the account's columns as they stood afterwards."""
+sa.Index(
+    "ix_entries_account_id_effective_at_version",
+    entries.c.account_id,
+    entries.c.effective_at,
+    entries.c.version,
+    postgresql_where=entries.c.effective_at != entries.c.recorded_at,
+)
+
+dated_sums = sa.Table(
+    "dated_sums",
+    METADATA,
+    sa.Column("account_id", sa.Uuid, primary_key=True),
+    sa.Column("level", sa.SmallInteger, primary_key=True),
+    sa.Column("bucket", sa.BigInteger, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("debits_posted", sa.BigInteger, nullable=False),
+    sa.Column("credits_posted", sa.BigInteger, nullable=False),
+    sa.Column("debits_pending", sa.BigInteger, nullable=False),
+    sa.Column("credits_pending", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("level BETWEEN 0 AND 14", name="level"),
+    sa.CheckConstraint("bucket >= 0", name="bucket"),
+)
+"""Facts: what the dated entries (effective at another moment than they were recorded) of one stretch of effective time
+add up to, up to and including a version of the account. A stretch is 16^level microseconds long; `bucket` counts them
+from 1900 on. See `domain.stretches` and ADR 0059."""
 
 holds = sa.Table(
     "holds",
@@ -163,7 +211,8 @@ holds = sa.Table(
     sa.CheckConstraint("(state = 'placed') = (remaining_minor > 0) AND remaining_minor >= 0", name="placed_has_a_rest"),
 )
 sa.Index("ix_holds_expires_at", holds.c.expires_at, postgresql_where=holds.c.state == "placed")
-sa.Index("ix_holds_account_id", holds.c.account_id, postgresql_where=holds.c.state == "placed")
+sa.Index("ix_holds_state_recorded_at_id", holds.c.state, holds.c.recorded_at, holds.c.id)
+sa.Index("ix_holds_account_id_state_recorded_at_id", holds.c.account_id, holds.c.state, holds.c.recorded_at, holds.c.id)
 
 reversals = sa.Table(
     "reversals",

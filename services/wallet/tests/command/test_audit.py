@@ -26,6 +26,8 @@ async def busy_books(service: Service, alice: str) -> None:
     held = (await service.call("POST", "/holds", hold, Idempotency_Key="3")).json()["id"]
     part = {"amount_minor": 60, "credit": "merchant:m", "final": False}
     await service.call("POST", f"/holds/{held}/capture", part, Idempotency_Key="4")
+    dated = {"kind": "t", "postings": [posting("world", "merchant:m", 3)], "effective_at": "2026-01-05T12:00:00Z"}
+    await service.call("POST", "/transfers", dated, Idempotency_Key="6")
     undo = {"parts": [{"posting": 0, "amount_minor": 10}]}
     await service.call("POST", f"/transfers/{made.json()['id']}/reverse", undo, Idempotency_Key="5")
 
@@ -43,6 +45,7 @@ TAMPERED = {
     "entries_have_postings": (
         "UPDATE transfers SET postings = jsonb_set(postings, '{0,1}', '77') WHERE jsonb_array_length(postings) = 2"
     ),
+    "dated_sums_match": "UPDATE dated_sums SET credits_posted = credits_posted + 1 WHERE level = 3",
     "accounts_equal_their_entries": (
         "UPDATE entries SET credits_posted = credits_posted + 10 WHERE version = 2 AND side = 'credit'"
     ),

@@ -3,27 +3,24 @@
 Beancount is a development dependency: it judges our books, no service uses it.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
+from ledgerlink_contracts.wallet.journals import (
+    JournalEntry,
+    JournalLine,
+    account_name,
+    beancount_entry,
+    hledger_entry,
+)
 from ledgerlink_kit.money import format_minor, parse_amount
 
 Balances = dict[tuple[str, str], int]
 """Account code and currency to debits less credits, in minor units."""
-
-_CLASSES: Final[Mapping[str, str]] = {
-    "bank": "Assets",
-    "clearing": "Assets",
-    "expense": "Expenses",
-    "revenue": "Income",
-    "world": "Equity",
-    "fx": "Equity",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,6 @@ class Entry:
     postings: tuple[Posting, ...]
 
 
-def account_name(code: str) -> str:
-    """Give the beancount name of an account code: a class, then the code's parts, each starting upper case."""
-    parts = code.split(":")
-    root = _CLASSES.get(parts[0], "Liabilities")
-    words = [re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts]
-    return ":".join([root, *(word[:1].upper() + word[1:] for word in words)])
-
-
 class Journals:
     """Writes both journals as the entries come, so that a ledger of any size needs little memory."""
 
@@ -72,15 +61,19 @@ class Journals:
             # The day of opening is before any entry: the order of recording is not that of effective days.
             self._beancount.write(f"1970-01-01 open {account_name(code)}\n")
         self._opened |= codes
-        self._beancount.write(f'{entry.day} * "{entry.kind}" "{entry.id} {entry.reference}"\n')
-        self._hledger.write(f"{entry.day} * ({entry.id}) {entry.kind} {entry.reference}\n")
-        for posting in entry.postings:
-            amount = format_minor(posting.amount_minor, posting.currency)
-            for stream in (self._beancount, self._hledger):
-                stream.write(f"  {account_name(posting.debit)}  {amount} {posting.currency}\n")
-                stream.write(f"  {account_name(posting.credit)}  -{amount} {posting.currency}\n")
-        self._beancount.write("\n")
-        self._hledger.write("\n")
+        written = JournalEntry(
+            entry.day,
+            entry.id,
+            entry.kind,
+            entry.reference,
+            [
+                JournalLine(account_name(code), sign * posting.amount_minor, posting.currency)
+                for posting in entry.postings
+                for code, sign in ((posting.debit, 1), (posting.credit, -1))
+            ],
+        )
+        self._beancount.write(beancount_entry(written))
+        self._hledger.write(hledger_entry(written))
 
 
 def recompute(journal: Path) -> tuple[Balances, list[str]]:

@@ -53,7 +53,8 @@ YEAR_MAX: Final = 2999
 
 
 def _text_or_datetime(value: object) -> object:
-    if isinstance(value, str | datetime):
+    # RFC 3339, section 5.6: four digits of the year and a dash. A text of digits alone would be taken for Unix seconds.
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
         return value
     raise ValueError("Give a moment as RFC 3339 text with its offset, such as '2026-01-05T12:00:00Z'.")
 
@@ -357,6 +358,23 @@ class AccountView(BalanceView):
     opened_at: AwareDatetime
 
 
+class AccountBalanceView(BalanceView):
+    """An account's balances as effective at one moment, as known at another; null where none was given.
+
+    ``version`` is the account's as known then. A balance by effective time may lie where the books never let it be,
+    because a transfer that is dated back is bound by the limits of the moment that records it.
+    """
+
+    account: AccountId
+    version: int
+    effective_at: AwareDatetime | None
+    recorded_at: AwareDatetime | None
+    debits_posted_minor: int
+    credits_posted_minor: int
+    debits_pending_minor: int
+    credits_pending_minor: int
+
+
 class AmountOrder(RequestModel):
     """Credit or debit a wallet."""
 
@@ -403,14 +421,31 @@ class StatementLine(ResponseModel):
     recorded_at: AwareDatetime
 
 
-class StatementView(ResponseModel):
-    """A page of a wallet's statement in one currency, newest first.
+class StatementBasis(StrEnum):
+    """By which of its two moments an entry belongs to a statement's period, and has its place in it."""
 
-    ``opening_minor`` is the posted balance before the page's oldest line, ``closing_minor`` after its newest.
+    RECORDED = "recorded"
+    """In the order in which entries were written: each page is final."""
+    EFFECTIVE = "effective"
+    """In the order in which entries count: a later entry can be dated into a period that has passed."""
+
+
+class StatementView(ResponseModel):
+    """A page of an account's statement, newest first.
+
+    ``opening_minor`` is the posted balance before the page's oldest line, ``closing_minor`` after its newest; those of
+    the whole period stand beside them. A page looks at a bounded number of entries, so it can hold fewer lines than
+    asked for, even none, and yet have a ``next_cursor``. ``wallet`` is null for an account that is no wallet's.
     """
 
-    wallet: WalletId
+    account: AccountId
+    wallet: WalletId | None
     currency: str
+    by: StatementBasis
+    period_from: AwareDatetime | None
+    period_to: AwareDatetime | None
+    period_opening_minor: int
+    period_closing_minor: int
     opening_minor: int
     closing_minor: int
     lines: list[StatementLine]
@@ -424,6 +459,14 @@ class EntryRecord(EntryView):
     hold: HoldId | None
     effective_at: AwareDatetime
     recorded_at: AwareDatetime
+
+
+class AccountEventsView(ResponseModel):
+    """An account's entries after a version, without a gap; ask again with ``after_version`` for those that follow."""
+
+    account: AccountId
+    items: list[EntryRecord]
+    after_version: int
 
 
 class RootBalance(ResponseModel):
@@ -448,12 +491,30 @@ class CurrencyTotal(ResponseModel):
 
 
 class TrialBalanceView(ResponseModel):
-    """The trial balance, by root and currency, at one moment."""
+    """The trial balance, by root and currency, made at ``as_of``: of all there is, or as effective and as known at."""
 
     as_of: AwareDatetime
+    effective_at: AwareDatetime | None = None
+    recorded_at: AwareDatetime | None = None
     balanced: bool
     totals: list[CurrencyTotal]
     roots: list[RootBalance]
+
+
+class LedgerView(ResponseModel):
+    """What a ledger holds."""
+
+    name: str
+    as_of: AwareDatetime
+    currencies: list[str]
+    accounts: int
+    entries: int
+
+
+class LedgersView(ResponseModel):
+    """All ledgers; there is one."""
+
+    items: list[LedgerView]
 
 
 class AuditCheckView(ResponseModel):
@@ -478,6 +539,7 @@ AccountPage = Page[AccountView]
 TransferPage = Page[TransferRecord]
 EntryPage = Page[EntryRecord]
 WalletPage = Page[WalletView]
+HoldPage = Page[HoldView]
 
 
 def named(value: TypedId | None) -> str:

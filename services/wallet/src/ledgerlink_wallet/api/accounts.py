@@ -5,13 +5,18 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Query, Response
 
-from ledgerlink_contracts.ids import AccountId
+from ledgerlink_contracts.ids import AccountId, WalletId
+from ledgerlink_contracts.wallet.chart import Side
 from ledgerlink_contracts.wallet.models import (
+    AccountBalanceView,
     AccountOrder,
     AccountPage,
     AccountView,
     AuditView,
     EntryPage,
+    Layer,
+    LedgersView,
+    LedgerView,
     Party,
     Standing,
     TrialBalanceView,
@@ -20,17 +25,24 @@ from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
 from ledgerlink_kit.problem import responses
 from ledgerlink_wallet.api.callers import (
+    AnyReader,
     Auditor,
+    EffectiveAt,
     GivenRuntime,
     LedgerLimit,
     LedgerReader,
     LedgerWriter,
+    RecordedAt,
+    RecordedFrom,
+    RecordedTo,
     mandate_of,
+    owner_filter,
     respond,
 )
 from ledgerlink_wallet.commands import ledger as commands
 from ledgerlink_wallet.queries import accounts as queries
-from ledgerlink_wallet.queries import audit
+from ledgerlink_wallet.queries import audit, ledgers, visibility
+from ledgerlink_wallet.queries.moments import Moments
 from ledgerlink_wallet.runtime import Runtime
 
 router = APIRouter(tags=["ledger"])
@@ -42,12 +54,15 @@ async def list_accounts(
     runtime: GivenRuntime,
     code: Annotated[Party | None, Query(description="This code and all below it")] = None,
     currency: Annotated[CurrencyCode | None, Query()] = None,
+    state: Standing | None = None,
+    wallet: WalletId | None = None,
     limit: LedgerLimit = PAGE_DEFAULT,
     cursor: PageCursor = None,
 ) -> AccountPage:
     """List accounts with their balances, by code."""
     async with runtime.db.reading() as view:
-        return await queries.accounts(view, code=code, currency=currency, cursor=cursor, limit=limit)
+        wanted = queries.AccountFilter(code, currency, state, wallet)
+        return await queries.accounts(view, wanted, cursor=cursor, limit=limit)
 
 
 @router.post(
@@ -78,17 +93,40 @@ async def get_account(account: AccountId, _caller: LedgerReader, runtime: GivenR
         return await queries.account(view, account)
 
 
+@router.get("/accounts/{account}/balance", name="get_account_balance", responses=responses(404))
+async def get_account_balance(
+    account: AccountId,
+    caller: AnyReader,
+    runtime: GivenRuntime,
+    effective_at: EffectiveAt = None,
+    recorded_at: RecordedAt = None,
+) -> AccountBalanceView:
+    """Give an account's balances now, or as effective at one moment as known at another."""
+    async with runtime.db.reading() as view:
+        found = await visibility.visible_account(view, account, owner_filter(caller))
+        return await queries.balance(view, found, Moments(effective_at, recorded_at))
+
+
 @router.get("/accounts/{account}/entries", name="list_entries", responses=responses(404))
 async def list_entries(
     account: AccountId,
     _caller: LedgerReader,
     runtime: GivenRuntime,
+    layer: Layer | None = None,
+    side: Side | None = None,
+    recorded_from: RecordedFrom = None,
+    recorded_to: RecordedTo = None,
     limit: LedgerLimit = PAGE_DEFAULT,
     cursor: PageCursor = None,
 ) -> EntryPage:
-    """List an account's entries in the order of their versions, each with the balances that resulted."""
+    """List an account's entries in the order of their versions, each with the balances that resulted.
+
+    With a filter a page looks at 5,000 versions at the most: it can hold few entries and yet have a `next_cursor`.
+    """
     async with runtime.db.reading() as view:
-        return await queries.entries(view, account, cursor=cursor, limit=limit)
+        found = await queries.account_row(view, account)
+        wanted = queries.EntryFilter(layer, side, recorded_from, recorded_to)
+        return await queries.entries(view, found, wanted, cursor=cursor, limit=limit)
 
 
 async def _change(runtime: Runtime, caller: LedgerWriter, account: AccountId, standing: Standing) -> Response:
@@ -125,10 +163,26 @@ async def close_account(account: AccountId, caller: LedgerWriter, runtime: Given
 
 
 @router.get("/trial-balance", name="get_trial_balance")
-async def get_trial_balance(_caller: LedgerReader, runtime: GivenRuntime) -> TrialBalanceView:
-    """Sum the books by root of the chart and currency: debits equal credits in each currency."""
+async def get_trial_balance(
+    _caller: LedgerReader, runtime: GivenRuntime, effective_at: EffectiveAt = None, recorded_at: RecordedAt = None
+) -> TrialBalanceView:
+    """Sum the books by root of the chart and currency, now or at any past moments: debits equal credits."""
     async with runtime.db.reading() as view:
-        return await queries.trial_balance(view, runtime.clock.now())
+        return await ledgers.trial_balance(view, runtime.clock.now(), Moments(effective_at, recorded_at))
+
+
+@router.get("/ledgers", name="list_ledgers")
+async def list_ledgers(_caller: LedgerReader, runtime: GivenRuntime) -> LedgersView:
+    """List the ledgers: there is one, `main`."""
+    async with runtime.db.reading() as view:
+        return LedgersView(items=[await ledgers.ledger(view, runtime.clock.now())])
+
+
+@router.get("/ledgers/main", name="get_ledger")
+async def get_ledger(_caller: LedgerReader, runtime: GivenRuntime) -> LedgerView:
+    """Say what the ledger holds: its currencies, and how many accounts and entries."""
+    async with runtime.db.reading() as view:
+        return await ledgers.ledger(view, runtime.clock.now())
 
 
 @router.get("/audit", name="audit_ledger")

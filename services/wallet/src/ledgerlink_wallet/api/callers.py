@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Query, Request, Response
 from pydantic import Field
 
+from ledgerlink_contracts.wallet.models import Moment
 from ledgerlink_kit.auth import Caller, Requirement, authenticated, requires
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.idempotency import REPLAYED_HEADER, check_key
@@ -16,6 +17,16 @@ LEDGER_PAGE_MAX = 1_000
 """Items of one page for those who export or audit the ledger."""
 
 LedgerLimit = Annotated[int, Field(ge=1, le=LEDGER_PAGE_MAX, description="Items per page")]
+
+EffectiveAt = Annotated[
+    Moment | None, Query(description="As effective at this moment: what was dated up to it; all there is unless given")
+]
+RecordedAt = Annotated[
+    Moment | None, Query(description="As known at this moment: what was recorded up to it; all there is unless given")
+]
+
+RecordedFrom = Annotated[Moment | None, Query(description="Recorded at this moment or later")]
+RecordedTo = Annotated[Moment | None, Query(description="Recorded before this moment")]
 
 _FIRST_ERROR = 400
 
@@ -36,7 +47,6 @@ class OneOf(Requirement):
         return caller
 
 
-WalletReader = Annotated[Caller, requires("wallet:read")]
 WalletOpener = Annotated[Caller, requires("wallet:write")]
 WalletWriter = Annotated[Caller, Depends(OneOf(("wallet:write", "ledger:write")))]
 AnyReader = Annotated[Caller, Depends(OneOf(("wallet:read", "ledger:read")))]

@@ -5,9 +5,10 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Query, Response
 
-from ledgerlink_contracts.ids import TransferId
+from ledgerlink_contracts.ids import AccountId, TransferId
 from ledgerlink_contracts.wallet.groups import GroupOrder, GroupView
 from ledgerlink_contracts.wallet.models import (
+    Moment,
     Party,
     ReversalOrder,
     TransferKind,
@@ -15,11 +16,11 @@ from ledgerlink_contracts.wallet.models import (
     TransferPage,
     TransferView,
 )
-from ledgerlink_kit.auth import Caller
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
 from ledgerlink_kit.problem import responses
+from ledgerlink_kit.wire import Text
 from ledgerlink_wallet.api.callers import (
     TRIED,
     AnyReader,
@@ -28,6 +29,8 @@ from ledgerlink_wallet.api.callers import (
     IdempotencyKey,
     LedgerLimit,
     LedgerWriter,
+    RecordedFrom,
+    RecordedTo,
     WalletWriter,
     mandate_of,
     owner_filter,
@@ -37,7 +40,7 @@ from ledgerlink_wallet.commands import groups
 from ledgerlink_wallet.commands import ledger as commands
 from ledgerlink_wallet.queries import transfers as queries
 from ledgerlink_wallet.queries import visibility
-from ledgerlink_wallet.runtime import Runtime
+from ledgerlink_wallet.queries.accounts import account_row
 
 router = APIRouter(prefix="/transfers", tags=["transfers"])
 
@@ -93,7 +96,8 @@ async def post_group(
 
 
 @router.get("", name="list_transfers", responses=responses(404))
-async def list_transfers(
+async def list_transfers(  # noqa: PLR0913 - one parameter of the query each
+    *,
     caller: AnyReader,
     runtime: GivenRuntime,
     kind: TransferKind | None = None,
@@ -101,33 +105,43 @@ async def list_transfers(
     reverses: TransferId | None = None,
     account: Annotated[Party | None, Query(description="A wallet, account id or code; all its transfers")] = None,
     currency: Annotated[CurrencyCode | None, Query(description="Needed beside `account` unless that is an id")] = None,
+    reference: Annotated[Text | None, Query(description="Exactly this reference")] = None,
+    recorded_from: RecordedFrom = None,
+    recorded_to: RecordedTo = None,
+    effective_from: Annotated[Moment | None, Query(description="Effective at this moment or later")] = None,
+    effective_to: Annotated[Moment | None, Query(description="Effective before this moment")] = None,
     limit: LedgerLimit = PAGE_DEFAULT,
     cursor: PageCursor = None,
 ) -> TransferPage:
-    """List transfers, newest first: all, by kind, metadata and what they reverse, or those of one account.
+    """List transfers, newest first: all, by kind, metadata, reference, time, what they reverse, or of one account.
+
+    A period of effective time (alone or with kind and recorded time) puts them in the order of effective time.
 
     Without ledger:read only the transfers of one's own wallets are listed, one wallet (`account`) at a time.
     """
-    if account is not None:
-        if kind is not None or metadata or reverses is not None:
-            raise Refused(Kind.INVALID, "filters-apart", "`account` goes with no filter but `currency`.")
-        return await _of_account(caller, runtime, account, currency, limit, cursor)
-    if owner_filter(caller) is not None:
+    wanted = queries.TransferFilter(
+        kind,
+        _metadata(metadata),
+        reverses and reverses.uuid,
+        reference,
+        recorded_from,
+        recorded_to,
+        effective_from,
+        effective_to,
+    )
+    owner = owner_filter(caller)
+    if account is not None and wanted._replace(recorded_from=None, recorded_to=None) != queries.TransferFilter():
+        raise Refused(Kind.INVALID, "filters-apart", "`account` goes with `currency` and recorded time alone.")
+    if account is None and owner is not None:
         raise Refused(
             Kind.INVALID, "account-needed", "Name one of your wallets as `account`; all transfers need ledger:read."
         )
     async with runtime.db.reading() as view:
-        return await queries.transfers(
-            view, kind=kind, metadata=_metadata(metadata), reverses=reverses, cursor=cursor, limit=limit
-        )
-
-
-async def _of_account(
-    caller: Caller, runtime: Runtime, account: str, currency: str | None, limit: int, cursor: str | None
-) -> TransferPage:
-    async with runtime.db.reading() as view:
-        key = await visibility.account_for(view, account, currency, owner_filter(caller))
-        return await queries.transfers_of_account(view, key, cursor=cursor, limit=limit)
+        if account is None:
+            return await queries.transfers(view, wanted, cursor=cursor, limit=limit)
+        key = await visibility.account_for(view, account, currency, owner)
+        found = await account_row(view, AccountId(key))
+        return await queries.transfers_of_account(view, found, recorded_from, recorded_to, cursor=cursor, limit=limit)
 
 
 def _metadata(pairs: list[str] | None) -> str | None:

@@ -1,13 +1,13 @@
-"""Wallets: open, list, credit, debit, transfer, balance, statement."""
+"""Wallets: open, list, credit, debit, transfer, balance."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
 from ledgerlink_contracts.ids import WalletId
 from ledgerlink_contracts.wallet.models import (
     AmountOrder,
-    StatementView,
     WalletBalanceView,
     WalletMovementView,
     WalletOrder,
@@ -15,16 +15,18 @@ from ledgerlink_contracts.wallet.models import (
     WalletTransferOrder,
     WalletView,
 )
+from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.idempotency import OnceHeader
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor, PageLimit
 from ledgerlink_kit.problem import responses
 from ledgerlink_wallet.api.callers import (
     AnyReader,
+    EffectiveAt,
     GivenRuntime,
     IdempotencyKey,
+    RecordedAt,
     WalletOpener,
-    WalletReader,
     WalletWriter,
     mandate_of,
     owner_filter,
@@ -32,6 +34,9 @@ from ledgerlink_wallet.api.callers import (
 )
 from ledgerlink_wallet.commands import wallets as commands
 from ledgerlink_wallet.queries import wallets as queries
+from ledgerlink_wallet.queries.moments import Moments
+
+Owner = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:\-]+$")]
 
 router = APIRouter(prefix="/wallets", tags=["wallets"])
 
@@ -44,11 +49,18 @@ async def create_wallet(order: WalletOrder, _caller: WalletOpener, once: OnceHea
 
 @router.get("", name="list_wallets")
 async def list_wallets(
-    caller: WalletReader, runtime: GivenRuntime, limit: PageLimit = PAGE_DEFAULT, cursor: PageCursor = None
+    caller: AnyReader,
+    runtime: GivenRuntime,
+    owner: Annotated[Owner | None, Query(description="Another's, with ledger:read; one's own unless told")] = None,
+    currency: Annotated[CurrencyCode | None, Query(description="With this first currency")] = None,
+    limit: PageLimit = PAGE_DEFAULT,
+    cursor: PageCursor = None,
 ) -> WalletPage:
-    """List the caller's wallets with their balances, the oldest first."""
+    """List the caller's (or another owner's) wallets with their balances, the oldest first."""
+    if owner is not None and owner_filter(caller) not in {None, owner}:
+        raise Refused(Kind.FORBIDDEN, "ledger-read-needed", "Other owners' wallets need ledger:read.")
     async with runtime.db.reading() as view:
-        return await queries.wallets(view, caller.subject, cursor=cursor, limit=limit)
+        return await queries.wallets(view, owner or caller.subject, currency, cursor=cursor, limit=limit)
 
 
 @router.get("/{wallet}", name="get_wallet", responses=responses(404))
@@ -64,26 +76,13 @@ async def get_balance(
     caller: AnyReader,
     runtime: GivenRuntime,
     currency: Annotated[CurrencyCode | None, Query()] = None,
+    effective_at: EffectiveAt = None,
+    recorded_at: RecordedAt = None,
 ) -> WalletBalanceView:
-    """Give a wallet's balances: in the asked (or its first) currency, and in all."""
+    """Give a wallet's balances: in the asked (or its first) currency, and in all; now, or at any past moment."""
     async with runtime.db.reading() as view:
-        return await queries.balance(view, wallet, owner_filter(caller), currency)
-
-
-@router.get("/{wallet}/statement", name="get_wallet_statement", responses=responses(404))
-async def get_statement(
-    wallet: WalletId,
-    caller: AnyReader,
-    runtime: GivenRuntime,
-    currency: Annotated[CurrencyCode | None, Query()] = None,
-    limit: PageLimit = PAGE_DEFAULT,
-    cursor: PageCursor = None,
-) -> StatementView:
-    """Give a page of a wallet's statement, newest first, with opening, running and closing balance."""
-    async with runtime.db.reading() as view:
-        return await queries.statement(
-            view, wallet, owner_filter(caller), currency=currency, cursor=cursor, limit=limit
-        )
+        moments = Moments(effective_at, recorded_at)
+        return await queries.balance(view, wallet, owner_filter(caller), currency, moments)
 
 
 @router.post(

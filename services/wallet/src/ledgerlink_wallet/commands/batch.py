@@ -10,6 +10,7 @@ from ledgerlink_contracts.ids import HoldId
 from ledgerlink_contracts.wallet.events import HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, TransferPosted
 from ledgerlink_contracts.wallet.models import HoldState
 from ledgerlink_contracts.wallet.refusals import RefusalCode
+from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
 from ledgerlink_wallet import store
@@ -300,15 +301,19 @@ def _event(kind: type[Event], hold: Hold, data: bytes, one: Asked, now: datetime
     return store.EventRow(uuid7(now), aggregate, kind.event_type, kind.data_version, data.decode(), one.traceparent)
 
 
-async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, now: datetime) -> list[Answer]:
+async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, clock: Clock) -> list[Answer]:
     """Load, decide and write one batch in the open transaction; gives one answer per command, in order."""
     books, statuses = await load(tx, [one.command for one in asked], owners)
+    # The moment is taken under the accounts' locks, so that an account's entries are recorded in the order of their
+    # versions, however many processes write (ADR 0059).
+    now = clock.now()
     decided = apply(books, [one.command for one in asked], now)
     written = write(asked, decided, statuses, now)
     writes = store.Writes()
     store.save_accounts(writes, decided.accounts.values(), books.accounts, now)
     store.save_transfers(writes, written.transfers, now)
     store.save_entries(writes, written.entries, now)
+    store.save_dated_sums(writes, written.entries, now)
     store.save_holds(writes, decided.holds.values())
     store.save_reversals(writes, decided.originals.values())
     store.save_outcomes(writes, written.outcomes, now)

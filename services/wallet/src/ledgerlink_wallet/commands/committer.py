@@ -234,7 +234,7 @@ class _Trial:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            answers = await batch.run(connection, asked, owners, clock.now())
+            answers = await batch.run(connection, asked, owners, clock)
         except BaseException:
             # When the connection is gone the transaction is gone with it; what made us roll back is the news.
             with suppress(*_AWAY):

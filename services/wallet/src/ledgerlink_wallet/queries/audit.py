@@ -22,6 +22,7 @@ from ledgerlink_kit.db import Database
 from ledgerlink_kit.invariants import DIFFERENCES_MAX, Invariant
 from ledgerlink_wallet.domain.fold import EMPTY, Columns, fold
 from ledgerlink_wallet.domain.parties import account_key, account_wire
+from ledgerlink_wallet.domain.stretches import BITS, LEVEL_MAX
 
 _STREAM_ROWS: Final = 5_000
 
@@ -219,6 +220,30 @@ _OWNERLESS: Final = """
 SELECT a.id AS account_id FROM accounts a LEFT JOIN wallets w ON w.id = a.wallet_id
 WHERE a.wallet_id IS NOT NULL AND (w.id IS NULL OR a.debits_posted + a.debits_pending > a.credits_posted)
 """
+# Every row that should stand is made from the entries anew; of those between level 0 and all of time a batch may leave
+# out all but its last, so a sum that is there must be right, and the last one must be there.
+_DATED: Final = f"""
+WITH running AS (
+    SELECT e.account_id, l.level, e.moment >> ({BITS} * l.level) AS bucket, e.version,
+           sum(e.amount * (e.side = 'debit' AND e.layer = 'posted')::int) OVER sums AS dp,
+           sum(e.amount * (e.side = 'credit' AND e.layer = 'posted')::int) OVER sums AS cp,
+           sum(e.amount * (e.side = 'debit' AND e.layer <> 'posted')::int) OVER sums AS dq,
+           sum(e.amount * (e.side = 'credit' AND e.layer <> 'posted')::int) OVER sums AS cq,
+           lead(e.version) OVER sums IS NULL AS is_last
+    FROM (
+        SELECT account_id, version, side, layer,
+               CASE layer WHEN 'released' THEN -amount_minor ELSE amount_minor END AS amount,
+               (extract(epoch FROM effective_at - timestamptz '1900-01-01 00:00:00Z') * 1000000)::bigint AS moment
+        FROM entries WHERE effective_at <> recorded_at
+    ) e CROSS JOIN (SELECT generate_series(0, {LEVEL_MAX}) AS level) l
+    WINDOW sums AS (PARTITION BY e.account_id, l.level, e.moment >> ({BITS} * l.level) ORDER BY e.version)
+)
+SELECT account_id, level, bucket, version
+FROM running r FULL JOIN dated_sums s USING (account_id, level, bucket, version)
+WHERE (s.version IS NULL AND (r.is_last OR level IN (0, {LEVEL_MAX})))
+   OR (s.version IS NOT NULL AND (r.dp, r.cp, r.dq, r.cq)
+       IS DISTINCT FROM (s.debits_posted, s.credits_posted, s.debits_pending, s.credits_pending))
+"""  # noqa: S608 - our own numbers
 
 
 def _set_check(name: str, description: str, count: str, find: str, sentence: str) -> Check:
@@ -281,6 +306,13 @@ CHECKS: Final[Sequence[Check]] = (
         "SELECT count(*) FROM entries WHERE layer = 'posted'",
         _STRAY_ENTRIES,
         "account {account_id} version {version}",
+    ),
+    _set_check(
+        "dated_sums_match",
+        "The sums by effective time are what the dated entries add up to",
+        "SELECT count(*) FROM dated_sums",
+        _DATED,
+        "account {account_id} version {version}: the sum of stretch {level}/{bucket}",
     ),
     Check(
         "accounts_equal_their_entries",

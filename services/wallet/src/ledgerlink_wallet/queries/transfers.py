@@ -1,18 +1,17 @@
-"""Transfers and holds as they were posted and as they stand."""
+"""Transfers as they were posted."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
+from ledgerlink_contracts.ids import AccountId, HoldId, TransferId
 from ledgerlink_contracts.wallet.events import TransferPosted
 from ledgerlink_contracts.wallet.models import (
     EntryView,
-    HoldState,
-    HoldView,
     Layer,
     PostingView,
     Standing,
@@ -26,6 +25,7 @@ from ledgerlink_kit.pagination import decode_cursor, encode_cursor
 from ledgerlink_wallet.domain.books import Account, AccountFacts
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
 from ledgerlink_wallet.queries.cursors import moment_in, uuid_in, version_in
+from ledgerlink_wallet.queries.moments import MICROSECOND, NEWEST, version_at
 
 _COLUMNS: Final = (
     "t.id, t.kind, t.postings, t.on_behalf_of, t.reference, t.metadata, t.reverses, t.hold_id, t.effective_at, "
@@ -35,18 +35,26 @@ _THESE: Final = text(f"SELECT {_COLUMNS} FROM transfers t WHERE t.id = ANY(:ids)
 _ONE: Final = text(f"SELECT {_COLUMNS} FROM transfers t WHERE t.id = :id")  # noqa: S608 - our own names
 _PAGE: Final = (
     f"SELECT {_COLUMNS} FROM transfers t WHERE true {{filters}} "  # noqa: S608 - our own names
-    "ORDER BY t.recorded_at DESC, t.id DESC LIMIT :limit"
+    "ORDER BY t.{order} DESC, t.id DESC LIMIT :limit"
+)
+# By effective time: the ordinary ones stand in the index by recorded time, the dated ones in one of their own.
+_MERGED: Final = (
+    "SELECT * FROM (({ordinary}) UNION ALL ({dated})) t ORDER BY t.effective_at DESC, t.id DESC LIMIT :limit"
 )
 _FILTERS: Final = {
     "kind": "AND t.kind = :kind",
     "metadata": "AND t.metadata @> CAST(:metadata AS jsonb) AND t.metadata != '{}'::jsonb",
     "reverses": "AND t.reverses = :reverses",
-    "before": "AND (t.recorded_at, t.id) < (:before_at, CAST(:before_id AS uuid))",
+    "reference": "AND t.reference = :reference",
+    "recorded_from": "AND t.recorded_at >= :recorded_from",
+    "recorded_to": "AND t.recorded_at < :recorded_to",
+    "effective_from": "AND t.effective_at >= :effective_from",
+    "effective_to": "AND t.effective_at < :effective_to",
 }
 # One transfer can touch an account twice (a posting to it and one from it); each is listed once, at its last entry.
 _OF_ACCOUNT: Final = text(
     f"SELECT {_COLUMNS}, e.version FROM entries e JOIN transfers t ON t.id = e.transfer_id "  # noqa: S608 - our own names
-    "WHERE e.account_id = :account AND e.version < :before AND e.layer = 'posted' "
+    "WHERE e.account_id = :account AND e.version > :after AND e.version < :before AND e.layer = 'posted' "
     "AND NOT EXISTS (SELECT FROM entries later WHERE later.account_id = e.account_id "
     "AND later.version BETWEEN e.version + 1 AND e.version + 200 AND later.transfer_id = e.transfer_id "
     "AND later.layer = 'posted') "
@@ -57,24 +65,12 @@ _ENTRIES: Final = text(
     "SELECT e.* FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS bigint[])) WITH ORDINALITY "
     "AS w(account_id, version, place) JOIN entries e USING (account_id, version) ORDER BY w.place"
 )
-_HOLD: Final = text(
-    f"SELECT h.id AS hold_id, h.state, h.amount_minor, h.captured_minor, h.remaining_minor, h.expires_at, "  # noqa: S608 - our own names
-    f"h.on_behalf_of, h.reference, h.recorded_at, {ACCOUNT_COLUMNS} "
-    "FROM holds h JOIN accounts a ON a.id = h.account_id WHERE h.id = :id"
-)
-NEWEST: Final = 2**63 - 1
 
 
 def transfer_not_found(transfer: TransferId) -> Refused:
     """Refuse a transfer that does not exist, or that the caller may not see."""
     code = RefusalCode.TRANSFER_NOT_FOUND
     return Refused(KINDS[code], code.value, f"There is no transfer {transfer}.")
-
-
-def hold_not_found(hold: HoldId) -> Refused:
-    """Refuse a hold that does not exist, or that the caller may not see."""
-    code = RefusalCode.HOLD_NOT_FOUND
-    return Refused(KINDS[code], code.value, f"There is no hold {hold}.")
 
 
 async def _facts(view: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, AccountFacts]:
@@ -149,65 +145,78 @@ def _entry(facts: AccountFacts, row: Row[Any]) -> EntryView:
     )
 
 
-async def transfers(
-    view: AsyncConnection,
-    *,
-    kind: str | None,
-    metadata: str | None,
-    reverses: TransferId | None,
-    cursor: str | None,
-    limit: int,
-) -> TransferPage:
-    """Give a page of transfers, newest first. ``metadata`` is a JSON object that theirs must contain."""
-    values: dict[str, Any] = {"limit": limit + 1}
-    filters: list[str] = []
-    for name, value in (("kind", kind), ("metadata", metadata), ("reverses", reverses and reverses.uuid)):
-        if value is not None:
-            filters.append(_FILTERS[name])
-            values[name] = value
-    if cursor:
-        position = decode_cursor(cursor, "at", "id")
-        filters.append(_FILTERS["before"])
-        values |= {"before_at": moment_in(position["at"]), "before_id": uuid_in(position["id"])}
-    found = (await view.execute(text(_PAGE.format(filters=" ".join(filters))), values)).all()
-    shown = found[:limit]
-    facts = await _facts(view, _account_ids(shown))
-    last = shown[-1] if len(found) > limit else None
-    return TransferPage(
-        items=[TransferRecord(**_record(row, facts)) for row in shown],
-        next_cursor=encode_cursor({"at": last.recorded_at.isoformat(), "id": str(last.id)}) if last else None,
+class TransferFilter(NamedTuple):
+    """Which transfers. ``metadata`` is a JSON object that theirs must contain; periods are from on, and before."""
+
+    kind: str | None = None
+    metadata: str | None = None
+    reverses: UUID | None = None
+    reference: str | None = None
+    recorded_from: datetime | None = None
+    recorded_to: datetime | None = None
+    effective_from: datetime | None = None
+    effective_to: datetime | None = None
+
+    @property
+    def by_effective(self) -> bool:
+        """Whether the page is in the order of effective time: what else is asked for has no few rows of its own."""
+        few = (self.metadata, self.reverses, self.reference) != (None, None, None)
+        return not few and (self.effective_from, self.effective_to) != (None, None)
+
+
+def _page(wanted: TransferFilter, before: bool) -> str:  # noqa: FBT001 - says whether there is a cursor
+    filters = " ".join(_FILTERS[name] for name, value in wanted._asdict().items() if value is not None)
+    if not wanted.by_effective:
+        turn = " AND (t.recorded_at, t.id) < (:before_at, CAST(:before_id AS uuid))" if before else ""
+        return _PAGE.format(filters=filters + turn, order="recorded_at")
+    dated = filters + (" AND (t.effective_at, t.id) < (:before_at, CAST(:before_id AS uuid))" if before else "")
+    # An ordinary transfer's moments are one, so what is asked of one is asked of the other, which the index knows.
+    ordinary = dated.replace("t.effective_at", "t.recorded_at")
+    return _MERGED.format(
+        ordinary=_PAGE.format(filters=f"{ordinary} AND t.effective_at = t.recorded_at", order="recorded_at"),
+        dated=_PAGE.format(filters=f"{dated} AND t.effective_at <> t.recorded_at", order="effective_at"),
     )
 
 
-async def transfers_of_account(view: AsyncConnection, account: UUID, *, cursor: str | None, limit: int) -> TransferPage:
-    """Give a page of the transfers that touched an account, newest first."""
-    before = version_in(decode_cursor(cursor, "version")["version"]) if cursor else NEWEST
-    found = (await view.execute(_OF_ACCOUNT, {"account": account, "before": before, "limit": limit + 1})).all()
+async def transfers(view: AsyncConnection, wanted: TransferFilter, *, cursor: str | None, limit: int) -> TransferPage:
+    """Give a page of transfers, newest first: by recorded time, or by effective time where that is asked for."""
+    values: dict[str, Any] = {"limit": limit + 1}
+    values |= {name: value for name, value in wanted._asdict().items() if value is not None}
+    if cursor:
+        position = decode_cursor(cursor, "at", "id")
+        values |= {"before_at": moment_in(position["at"]), "before_id": uuid_in(position["id"])}
+    found = (await view.execute(text(_page(wanted, bool(cursor))), values)).all()
+    shown = found[:limit]
+    facts = await _facts(view, _account_ids(shown))
+    next_cursor = None
+    if len(found) > limit:
+        moment = shown[-1].effective_at if wanted.by_effective else shown[-1].recorded_at
+        next_cursor = encode_cursor({"at": moment.isoformat(), "id": str(shown[-1].id)})
+    return TransferPage(items=[TransferRecord(**_record(row, facts)) for row in shown], next_cursor=next_cursor)
+
+
+async def transfers_of_account(
+    view: AsyncConnection,
+    account: Account,
+    recorded_from: datetime | None,
+    recorded_to: datetime | None,
+    *,
+    cursor: str | None,
+    limit: int,
+) -> TransferPage:
+    """Give a page of the transfers that touched an account in a period of recorded time, newest first."""
+    after, before = 0, NEWEST
+    if recorded_from is not None:
+        after = await version_at(view, account, recorded_from - MICROSECOND)
+    if recorded_to is not None:
+        before = await version_at(view, account, recorded_to - MICROSECOND) + 1
+    if cursor:
+        before = min(before, version_in(decode_cursor(cursor, "version")["version"]))
+    values = {"account": account.facts.id, "after": after, "before": before, "limit": limit + 1}
+    found = (await view.execute(_OF_ACCOUNT, values)).all()
     shown = found[:limit]
     facts = await _facts(view, _account_ids(shown))
     return TransferPage(
         items=[TransferRecord(**_record(row, facts)) for row in shown],
         next_cursor=encode_cursor({"version": shown[-1].version}) if len(found) > limit else None,
-    )
-
-
-async def hold(view: AsyncConnection, hold_id: HoldId) -> HoldView:
-    """Give a hold with its wallet's balances now. Raises `Refused` (`hold-not-found`)."""
-    row = (await view.execute(_HOLD, {"id": hold_id.uuid})).one_or_none()
-    if row is None:
-        raise hold_not_found(hold_id)
-    return HoldView(
-        id=hold_id,
-        wallet=WalletId(row.wallet_id),
-        account=AccountId(row.id),
-        state=HoldState(row.state),
-        amount_minor=row.amount_minor,
-        captured_minor=row.captured_minor,
-        remaining_minor=row.remaining_minor,
-        currency=row.currency,
-        expires_at=row.expires_at,
-        on_behalf_of=row.on_behalf_of,
-        reference=row.reference,
-        recorded_at=row.recorded_at,
-        balance=balance_of(account_of(row)),
     )

@@ -5,11 +5,13 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledgerlink_contracts.ids import WalletId
+from ledgerlink_contracts.ids import AccountId, WalletId
 from ledgerlink_contracts.wallet.models import TransferView
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Kind, Refused
+from ledgerlink_wallet.domain.books import Account
 from ledgerlink_wallet.domain.parties import party_of
+from ledgerlink_wallet.queries.accounts import account_not_found, account_row
 from ledgerlink_wallet.queries.transfers import transfer_not_found
 from ledgerlink_wallet.tables import accounts, wallets
 
@@ -30,6 +32,17 @@ async def account_for(view: AsyncConnection, asked: str, currency: str | None, o
         code = RefusalCode.ACCOUNT_NOT_FOUND
         raise Refused(KINDS[code], code.value, f"There is no account {asked} that you may see.")
     return found.id
+
+
+async def visible_account(view: AsyncConnection, account: AccountId, owner: str | None) -> Account:
+    """Give an account; with ``owner``, one of their wallets'. Raises `Refused` (`account-not-found`)."""
+    found = await account_row(view, account)
+    if owner is not None:
+        wallet = found.facts.wallet
+        mine = select(wallets.c.id).where(wallets.c.id == wallet, wallets.c.owner == owner)
+        if wallet is None or (await view.execute(mine)).one_or_none() is None:
+            raise account_not_found(account)
+    return found
 
 
 async def own_side(view: AsyncConnection, transfer: TransferView, owner: str) -> TransferView:
