@@ -1,17 +1,17 @@
 """What the operator chose (`WalletSettings`) and what every command is given (`Runtime`)."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from pydantic import Field
 
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
-from ledgerlink_kit.errors import Kind, Refused, Unavailable
+from ledgerlink_kit.errors import Kind, LedgerLinkError, Refused, Unavailable
 from ledgerlink_kit.settings import StoredSettings, env_prefix
 from ledgerlink_wallet.domain.books import WalletKey
 from ledgerlink_wallet.domain.orders import Command
@@ -37,16 +37,43 @@ class WalletSettings(StoredSettings):
     history_every_s: float = Field(1_800.0, ge=1, description="Seconds between two audits of the whole of the books")
 
 
-class Answer(NamedTuple):
+class Answer:
     """What a command is answered: a status and JSON bytes; ``replayed`` when its id was answered so before.
 
-    ``refusal`` names a refusal that was decided now; one that is repeated speaks through status and body alone.
+    ``refusal`` names a refusal that was decided now; one that is repeated speaks through status and body alone. A body
+    given as a function is written when somebody reads it, after the commit: the next batch need not wait for it.
     """
 
-    status: int
-    body: bytes
-    replayed: bool
-    refusal: RefusalCode | None = None
+    __slots__ = ("_body", "refusal", "replayed", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes | Callable[[], bytes],
+        *,
+        replayed: bool = False,
+        refusal: RefusalCode | None = None,
+    ) -> None:
+        """Answer ``status`` and ``body``."""
+        self.status = status
+        self._body = body
+        self.replayed = replayed
+        self.refusal = refusal
+
+    @property
+    def body(self) -> bytes:
+        """The JSON."""
+        if not isinstance(self._body, bytes):
+            self._body = self._body()
+        return self._body
+
+    def telling(self, body: bytes) -> "Answer":
+        """Give the same answer with another ``body``."""
+        return Answer(self.status, body, replayed=self.replayed, refusal=self.refusal)
+
+    def again(self) -> "Answer":
+        """Give the same answer to a repeated command."""
+        return Answer(self.status, lambda: self.body, replayed=True)
 
 
 class Ledger(Protocol):
@@ -54,6 +81,10 @@ class Ledger(Protocol):
 
     async def submit(self, command: Command) -> Answer:
         """Carry out ``command`` and answer once that is durable. Raises `Unavailable` when the queue is full."""
+        ...
+
+    async def submit_all(self, commands: Sequence[Command]) -> Sequence[Answer | LedgerLinkError]:
+        """Carry out ``commands``, each for itself; gives what became of each, in their order."""
         ...
 
 

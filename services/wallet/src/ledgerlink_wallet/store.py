@@ -101,9 +101,13 @@ async def open_pool(database_url: str, *, application_name: str, size: int) -> a
 
 
 _ACCOUNTS: Final = """
-SELECT id, code, currency, normal_side, may_overdraw, wallet_id, floor_minor, ceiling_minor, standing,
-       debits_posted, credits_posted, debits_pending, credits_pending, version
-FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+WITH locked AS MATERIALIZED (
+    SELECT id, code, currency, normal_side, may_overdraw, wallet_id, floor_minor, ceiling_minor, standing,
+           debits_posted, credits_posted, debits_pending, credits_pending, version
+    FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+)
+SELECT seen.id, locked.* FROM unnest($1::uuid[], $2::bigint[]) AS seen(id, version) LEFT JOIN locked USING (id)
+WHERE locked.version IS DISTINCT FROM seen.version OR locked.standing <> 'open'
 """
 _OUTCOMES: Final = """
 SELECT id, fields, status, body FROM outcomes WHERE id = ANY($1::uuid[])
@@ -135,13 +139,21 @@ _ORIGINALS: Final = "SELECT id, reverses, postings::text AS postings FROM transf
 _REVERSED: Final = "SELECT transfer_id, posting, reversed_minor FROM reversals WHERE transfer_id = ANY($1::uuid[])"
 
 
-async def lock_accounts(tx: Tx, ids: Iterable[AccountKey]) -> dict[AccountKey, Account]:
-    """Lock the accounts that exist, in the order of their ids (the one order of locks everywhere), and give them."""
-    rows = await tx.fetch(_ACCOUNTS, list(ids))
-    return {
-        row[0]: Account(AccountFacts(row[0], row[1], row[2], Side(row[3]), *row[4:8]), Standing(row[8]), *row[9:14])
-        for row in map(tuple, rows)
-    }
+async def lock_accounts(
+    tx: Tx, ids: Collection[AccountKey], seen: dict[AccountKey, Account]
+) -> dict[AccountKey, Account]:
+    """Lock the accounts that exist, in the order of their ids (the one order of locks everywhere), and give them.
+
+    ``seen`` holds some of them as they were seen before; it is brought up to date and becomes the answer.
+    """
+    rows = await tx.fetch(_ACCOUNTS, list(ids), [seen[id_].version if id_ in seen else None for id_ in ids])
+    for asked, id_, *row in map(tuple, rows):
+        if id_ is None:
+            seen.pop(asked, None)
+        else:
+            facts = AccountFacts(id_, row[0], row[1], Side(row[2]), *row[3:7])
+            seen[asked] = Account(facts, Standing(row[7]), *row[8:13])
+    return seen
 
 
 async def load_outcomes(tx: Tx, ids: Iterable[UUID]) -> tuple[dict[UUID, StoredOutcome], list[UUID]]:

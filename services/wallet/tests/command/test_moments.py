@@ -22,7 +22,7 @@ from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.ids import uuid8
 from ledgerlink_kit.testing.clock import ManualClock
-from ledgerlink_wallet.commands.batch import Asked, run
+from ledgerlink_wallet.commands.batch import Asked, Seen, run
 from ledgerlink_wallet.domain.books import Account, Posting, TransferKey
 from ledgerlink_wallet.domain.content import content_of
 from ledgerlink_wallet.domain.fold import EMPTY, Columns, fold
@@ -71,7 +71,7 @@ async def post(db: Database, batches: Sequence[Sequence[PostTransfer]], clock: M
     for commands in batches:
         clock.advance(every_s)
         async with connection.transaction():
-            await run(connection, [Asked(command, "r", "t") for command in commands], owners, clock)
+            await run(connection, [Asked(command, "r", "t") for command in commands], owners, Seen(), clock)
     await connection.close()
 
 
@@ -270,11 +270,11 @@ async def test_the_moment_is_taken_under_the_locks_so_that_versions_are_recorded
     asked = [Asked(order(2, 5, None), "r", "t")]
     holder = first.transaction()
     await holder.start()
-    await run(first, asked, Owners(), clock)
+    await run(first, asked, Owners(), Seen(), clock)
 
     async def wait() -> None:
         async with second.transaction():
-            await run(second, [Asked(order(3, 5, None), "r", "t")], Owners(), clock)
+            await run(second, [Asked(order(3, 5, None), "r", "t")], Owners(), Seen(), clock)
 
     waiting = asyncio.create_task(wait())
     await asyncio.sleep(0.3)

@@ -83,7 +83,7 @@ async def open_account(order: AccountOrder, caller: LedgerWriter, runtime: Given
     account = AccountId.parse(orjson.loads(answer.body)["id"])
     async with runtime.db.reading() as view:
         body = (await queries.account(view, account)).model_dump_json().encode()
-    return respond(answer._replace(body=body))
+    return respond(answer.telling(body))
 
 
 @router.get("/accounts/{account}", name="get_account", responses=responses(404))
@@ -135,7 +135,7 @@ async def _change(runtime: Runtime, caller: LedgerWriter, account: AccountId, st
         return respond(answer)
     async with runtime.db.reading() as view:
         body = (await queries.account(view, account)).model_dump_json().encode()
-    return respond(answer._replace(body=body))
+    return respond(answer.telling(body))
 
 
 @router.post(

@@ -1,30 +1,43 @@
 """One batch, one transaction: load under lock, decide, write, commit. `committer` says when, and what if it fails."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from ledgerlink_contracts.ids import HoldId
 from ledgerlink_contracts.wallet.events import HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, TransferPosted
-from ledgerlink_contracts.wallet.models import HoldState
+from ledgerlink_contracts.wallet.models import HoldState, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
 from ledgerlink_wallet import store
 from ledgerlink_wallet.commands.rendering import (
+    CREATED,
     Rendered,
     dumps,
     hold_body,
     mark_dry_run,
+    posted_json,
     render,
     render_group,
     transfer_wire,
 )
 from ledgerlink_wallet.domain.apply import apply
-from ledgerlink_wallet.domain.books import AccountKey, Entry, Hold, HoldKey, Party, Transfer, TransferKey, WalletKey
+from ledgerlink_wallet.domain.books import (
+    Account,
+    AccountKey,
+    Entry,
+    Hold,
+    HoldKey,
+    Party,
+    Transfer,
+    TransferKey,
+    WalletKey,
+)
 from ledgerlink_wallet.domain.content import content_of, content_of_plain
 from ledgerlink_wallet.domain.orders import (
     Books,
@@ -72,6 +85,10 @@ _NOUNS: Final[dict[type[RememberedCommand], str]] = {
     ReverseTransfer: "reversal",
 }
 """What the items of a group are called on the wire."""
+
+
+SEEN_MAX: Final = 50_000
+"""Accounts that a process remembers as it last saw them; some 600 bytes each."""
 
 
 class Asked(NamedTuple):
@@ -142,7 +159,34 @@ def postings_of(command: Command) -> int:
     return postings_of(command.command) if isinstance(command, DryRun) else 1
 
 
-async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tuple[Books, dict[UUID, int]]:
+class Seen:
+    """Accounts as this process last saw them, so that a lock need bring only those that have changed since.
+
+    An account's version grows with its balances, so equal versions mean equal balances; what stands otherwise than open
+    is always brought.
+    """
+
+    def __init__(self) -> None:
+        """Have seen nothing."""
+        self._accounts: dict[AccountKey, Account] = {}
+
+    def of(self, ids: Iterable[AccountKey]) -> dict[AccountKey, Account]:
+        """Give those of ``ids`` that were seen."""
+        seen = self._accounts
+        return {id_: seen[id_] for id_ in ids if id_ in seen}
+
+    def keep(self, accounts: Mapping[AccountKey, Account]) -> None:
+        """Remember ``accounts`` as a commit left them."""
+        if len(self._accounts) + len(accounts) > SEEN_MAX:
+            self._accounts.clear()
+        self._accounts.update((id_, one) for id_, one in accounts.items() if one.standing is Standing.OPEN)
+
+    def forget(self) -> None:
+        """Know nothing: what was seen may not be what stands."""
+        self._accounts.clear()
+
+
+async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners, seen: Seen) -> tuple[Books, dict[UUID, int]]:
     """Lock and load all that ``commands`` touch; gives the books, and the statuses of the stored outcomes."""
     needs = Needs()
     for command in commands:
@@ -157,7 +201,7 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
         for capture in needs.captures:
             if capture.hold in currencies:
                 needs.party(party_of(capture.credit, currencies[capture.hold]))
-    accounts = await store.lock_accounts(tx, needs.accounts)
+    accounts = await store.lock_accounts(tx, needs.accounts, seen.of(needs.accounts))
     # From here on nobody else can move these accounts, so what is read now is what will be true at the commit.
     stored, plain = await store.load_outcomes(tx, needs.ids) if needs.ids else ({}, [])
     posted = await store.load_posted(tx, plain) if plain else []
@@ -208,7 +252,7 @@ class _Answers:
         self._statuses = statuses
         self._now = now
         self._written = written
-        self._fresh: dict[UUID, Rendered] = {}
+        self._fresh: dict[UUID, Answer] = {}
 
     def answer(self, command: Command, outcome: Outcome, one: Asked, *, kept: bool = True) -> Answer:
         """Answer ``command``; nothing is written of what is not ``kept``."""
@@ -221,22 +265,33 @@ class _Answers:
             return _together(command, [self.answer(item, each, one, kept=kept) for item, each in pairs])
         if isinstance(outcome, Replayed):
             assert not isinstance(command, _UNREMEMBERED)
-            return _repeated(command.id, outcome, self._fresh, self._statuses)
-        rendered = render(outcome, one.request_id)
-        refusal = outcome.code if isinstance(outcome, Refusal) else None
+            return self._repeat(command.id, outcome)
+        answer = _answer(outcome, one.request_id)
         if kept:
-            _facts(outcome, rendered.body, one, self._now, self._written)
-            if not isinstance(command, _UNREMEMBERED) and refusal is not RefusalCode.ID_REUSED:
-                self._remember(command, outcome, rendered)
-        return Answer(rendered.status, rendered.body, replayed=False, refusal=refusal)
+            _facts(outcome, answer, one, self._now, self._written)
+            if not isinstance(command, _UNREMEMBERED) and answer.refusal is not RefusalCode.ID_REUSED:
+                self._remember(command, outcome, answer)
+        return answer
 
-    def _remember(self, command: RememberedCommand, outcome: Result, rendered: Rendered) -> None:
-        self._fresh[command.id] = rendered
+    def _remember(self, command: RememberedCommand, outcome: Result, answer: Answer) -> None:
+        self._fresh[command.id] = answer
         if isinstance(outcome, Posted) and isinstance(command, PostTransfer) and command.plain:
             return
-        self._written.outcomes.append(
-            store.OutcomeRow(command.id, command.content.fields, rendered.status, rendered.body)
-        )
+        self._written.outcomes.append(store.OutcomeRow(command.id, command.content.fields, answer.status, answer.body))
+
+    def _repeat(self, id_: UUID, outcome: Replayed) -> Answer:
+        stored = outcome.remembered.answer
+        if isinstance(stored, bytes):
+            return Answer(self._statuses[id_], stored, replayed=True)
+        # Posted before: its answer is written from the facts again, to the same bytes.
+        return (self._fresh.get(id_) or _answer(stored, "")).again()
+
+
+def _answer(outcome: Result, request_id: str) -> Answer:
+    if isinstance(outcome, Posted):
+        return Answer(CREATED, partial(posted_json, outcome))
+    refusal = outcome.code if isinstance(outcome, Refusal) else None
+    return Answer(*render(outcome, request_id), refusal=refusal)
 
 
 def _together(group: LinkedGroup, answers: Sequence[Answer]) -> Answer:
@@ -252,23 +307,15 @@ def _as_dry_run(answer: Answer) -> Answer:
     return Answer(*rendered, replayed=answer.replayed, refusal=answer.refusal)
 
 
-def _repeated(id_: UUID, outcome: Replayed, fresh: dict[UUID, Rendered], statuses: dict[UUID, int]) -> Answer:
-    stored = outcome.remembered.answer
-    if isinstance(stored, bytes):
-        return Answer(statuses[id_], stored, replayed=True)
-    # Posted before: its answer is written from the facts again, to the same bytes.
-    return Answer(*(fresh.get(id_) or render(stored, "")), replayed=True)
-
-
-def _facts(outcome: Result, body: bytes, one: Asked, now: datetime, written: Written) -> None:
-    """Collect the rows and events of an outcome that changed the books; ``body`` is its answer."""
+def _facts(outcome: Result, answer: Answer, one: Asked, now: datetime, written: Written) -> None:
+    """Collect the rows and events of an outcome that changed the books."""
     if isinstance(outcome, Posted):
         _transfer(outcome.transfer, outcome.entries, one, written)
     elif isinstance(outcome, HoldChanged) and outcome.entries:
         hold = outcome.hold
         written.entries.extend(store.EntryRow(entry, None, hold.id, now) for entry in outcome.entries)
         kind = _HOLD_EVENTS[hold.state]
-        written.events.append(_event(kind, hold, b'{"hold":' + body + b"}", one, now))
+        written.events.append(_event(kind, hold, b'{"hold":' + answer.body + b"}", one, now))
     elif isinstance(outcome, Captured):
         _transfer(outcome.transfer, outcome.entries, one, written)
         data = {
@@ -301,9 +348,16 @@ def _event(kind: type[Event], hold: Hold, data: bytes, one: Asked, now: datetime
     return store.EventRow(uuid7(now), aggregate, kind.event_type, kind.data_version, data.decode(), one.traceparent)
 
 
-async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, clock: Clock) -> list[Answer]:
-    """Load, decide and write one batch in the open transaction; gives one answer per command, in order."""
-    books, statuses = await load(tx, [one.command for one in asked], owners)
+class Done(NamedTuple):
+    """A batch that is written: one answer per command, in order, and the accounts that it touched as it leaves them."""
+
+    answers: list[Answer]
+    accounts: Mapping[AccountKey, Account]
+
+
+async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, seen: Seen, clock: Clock) -> Done:
+    """Load, decide and write one batch in the open transaction."""
+    books, statuses = await load(tx, [one.command for one in asked], owners, seen)
     # The moment is taken under the accounts' locks, so that an account's entries are recorded in the order of their
     # versions, however many processes write (ADR 0059).
     now = clock.now()
@@ -319,4 +373,4 @@ async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, clock: Clock
     store.save_outcomes(writes, written.outcomes, now)
     store.save_events(writes, written.events, now)
     await writes.send(tx)
-    return written.answers
+    return Done(written.answers, {**books.accounts, **decided.accounts})

@@ -11,14 +11,15 @@ bad one breaks alone.
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 import asyncpg
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter as CounterMetric
+from prometheus_client import Gauge, Histogram
 
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.errors import Defect, LedgerLinkError, Unavailable
@@ -65,15 +66,21 @@ _commit_seconds = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 _queue_depth = Gauge("ledgerlink_wallet_queue_commands", "Commands that wait for the committer")
-_reruns = Counter("ledgerlink_wallet_batch_reruns_total", "Batches that were run again", ["reason"])
-_commands = Counter("ledgerlink_wallet_commands_total", "Commands carried out", ["command", "status"])
-_refusals = Counter("ledgerlink_wallet_refusals_total", "Commands refused, by code", ["code"])
-_replays = Counter("ledgerlink_wallet_idempotency_replays_total", "Commands answered from memory")
+_reruns = CounterMetric("ledgerlink_wallet_batch_reruns_total", "Batches that were run again", ["reason"])
+_commands = CounterMetric("ledgerlink_wallet_commands_total", "Commands carried out", ["command", "status"])
+_refusals = CounterMetric("ledgerlink_wallet_refusals_total", "Commands refused, by code", ["code"])
+_replays = CounterMetric("ledgerlink_wallet_idempotency_replays_total", "Commands answered from memory")
+
+
+Told = Answer | LedgerLinkError
+"""What becomes of a command: its answer, or the error that kept it from having one."""
 
 
 class _Waiting(NamedTuple):
-    asked: Asked
-    answer: "asyncio.Future[Answer]"
+    """Commands that somebody waits for together."""
+
+    asked: Sequence[Asked]
+    told: "asyncio.Future[Sequence[Told]]"
 
 
 class Committer:
@@ -95,7 +102,9 @@ class Committer:
         self._owners = owners
         self._queue_max = queue_max
         self._batch_max = batch_max
+        self._seen = batch.Seen()
         self._queue: deque[_Waiting] = deque()
+        self._queued = 0
         self._news = asyncio.Event()
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
@@ -125,13 +134,24 @@ class Committer:
         Raises `Unavailable` when the queue is full or the database is away (``outcome_unknown`` tells whether the
         command may have been carried out: send it again with its id), `Defect` when the ledger cannot do it.
         """
-        if self._stopping or len(self._queue) >= self._queue_max:
-            raise Unavailable("ledger-busy", f"{len(self._queue)} commands wait already; try again in a moment.")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        asked = Asked(command, request_id(), traceparent() or new_traceparent())
-        self._queue.append(_Waiting(asked, answer))
+        (told,) = await self.submit_all([command])
+        if isinstance(told, LedgerLinkError):
+            raise told
+        return told
+
+    async def submit_all(self, commands: Sequence[Command]) -> Sequence[Told]:
+        """Carry out ``commands``, each for itself, in one commit where it holds them; gives what became of each.
+
+        One refused or broken does not touch its neighbors. Raises `Unavailable` when the queue is full.
+        """
+        if self._stopping or self._queued + len(commands) > self._queue_max:
+            raise Unavailable("ledger-busy", f"{self._queued} commands wait already; try again in a moment.")
+        told: asyncio.Future[Sequence[Told]] = asyncio.get_running_loop().create_future()
+        request, trace = request_id(), traceparent() or new_traceparent()
+        self._queue.append(_Waiting([Asked(command, request, trace) for command in commands], told))
+        self._queued += len(commands)
         self._news.set()
-        return await answer
+        return await told
 
     async def _run(self) -> None:
         while True:
@@ -142,49 +162,47 @@ class Committer:
                 await self._news.wait()
                 continue
             waiting = self._take()
-            _queue_depth.set(len(self._queue))
+            _queue_depth.set(self._queued)
             await self._commit(waiting)
 
     def _take(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
-        postings = 0
-        while self._queue and len(taken) < self._batch_max:
-            command = self._queue[0].asked.command
-            postings += batch.postings_of(command)
-            if taken and postings > POSTINGS_PER_BATCH_MAX:
+        commands = postings = 0
+        while self._queue:
+            asked = self._queue[0].asked
+            commands += len(asked)
+            postings += sum(batch.postings_of(one.command) for one in asked)
+            if taken and (commands > self._batch_max or postings > POSTINGS_PER_BATCH_MAX):
                 break
             taken.append(self._queue.popleft())
+            self._queued -= len(asked)
         return taken
 
     async def _commit(self, waiting: Sequence[_Waiting]) -> None:
-        _batch_size.observe(len(waiting))
-        with _commit_seconds.time(), span("commit batch", commands=len(waiting)):
-            try:
-                answers = await self._durably([one.asked for one in waiting])
-            except Unavailable as error:
-                _tell(waiting, error)
-            except Exception as error:  # noqa: BLE001 - whatever breaks a batch must not break the committer
-                await self._one_by_one(waiting, error)
-            else:
-                _tell_each(waiting, answers)
+        asked = [one for each in waiting for one in each.asked]
+        _batch_size.observe(len(asked))
+        with _commit_seconds.time(), span("commit batch", commands=len(asked)):
+            told = await self._carried_out(asked)
+        _count(asked, told)
+        start = 0
+        for each in waiting:
+            end = start + len(each.asked)
+            # A caller who has gone away hears nothing; what was done stands under its id.
+            if not each.told.done():
+                each.told.set_result(told[start:end])
+            start = end
 
-    async def _one_by_one(self, waiting: Sequence[_Waiting], cause: Exception) -> None:
-        """Run the commands of a broken batch each alone, so that only those that break it break."""
-        if len(waiting) == 1:
-            structlog.get_logger().error("command_broke", command=_name(waiting[0].asked), exc_info=cause)
-            _tell(waiting, Defect(f"{type(cause).__name__}: {cause}"))
-            return
+    async def _carried_out(self, asked: Sequence[Asked]) -> Sequence[Told]:
+        """Commit ``asked``; a batch that breaks is run command by command, so that only those that break it break."""
+        try:
+            return await self._durably(asked)
+        except Unavailable as error:
+            return [error] * len(asked)
+        except Exception as error:  # noqa: BLE001 - whatever breaks a batch must not break the committer
+            if len(asked) == 1:
+                return [_broken(asked[0], error)]
         _reruns.labels("poisoned").inc()
-        for one in waiting:
-            try:
-                answers = await self._durably([one.asked])
-            except Exception as error:  # noqa: BLE001 - as above
-                if not isinstance(error, LedgerLinkError):
-                    structlog.get_logger().error("command_broke", command=_name(one.asked), exc_info=error)
-                ours = error if isinstance(error, LedgerLinkError) else Defect(f"{type(error).__name__}: {error}")
-                _tell([one], ours)
-            else:
-                _tell_each([one], answers)
+        return [told for one in asked for told in await self._carried_out([one])]
 
     async def _durably(self, asked: Sequence[Asked]) -> list[Answer]:
         """Run the batch until its commit is known to be durable, or patience ends."""
@@ -196,7 +214,7 @@ class Committer:
             trial = _Trial()
             try:
                 async with self._pool.acquire() as connection:
-                    return await trial.run(connection, asked, self._owners, self._clock)
+                    return await trial.run(connection, asked, self._owners, self._seen, self._clock)
             except _CONFLICTS as error:
                 conflicts += 1
                 _reruns.labels("conflict").inc()
@@ -229,39 +247,48 @@ class _Trial:
         self.committing = False
 
     async def run(
-        self, connection: "asyncpg.pool.PoolConnectionProxy", asked: Sequence[Asked], owners: Owners, clock: Clock
+        self,
+        connection: "asyncpg.pool.PoolConnectionProxy",
+        asked: Sequence[Asked],
+        owners: Owners,
+        seen: batch.Seen,
+        clock: Clock,
     ) -> list[Answer]:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            answers = await batch.run(connection, asked, owners, clock)
+            done = await batch.run(connection, asked, owners, seen, clock)
         except BaseException:
+            seen.forget()
             # When the connection is gone the transaction is gone with it; what made us roll back is the news.
             with suppress(*_AWAY):
                 await transaction.rollback()
             raise
         self.committing = True
-        await transaction.commit()
-        return answers
+        try:
+            await transaction.commit()
+        except BaseException:
+            seen.forget()
+            raise
+        seen.keep(done.accounts)
+        return done.answers
 
 
 def _name(asked: Asked) -> str:
     return type(asked.command).__name__
 
 
-def _tell(waiting: Sequence[_Waiting], error: LedgerLinkError) -> None:
-    for one in waiting:
-        if not one.answer.done():
-            one.answer.set_exception(error)
+def _broken(asked: Asked, error: Exception) -> LedgerLinkError:
+    if isinstance(error, LedgerLinkError):
+        return error
+    structlog.get_logger().error("command_broke", command=_name(asked), exc_info=error)
+    return Defect(f"{type(error).__name__}: {error}")
 
 
-def _tell_each(waiting: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
-    for one, answer in zip(waiting, answers, strict=True):
-        _commands.labels(_name(one.asked), str(answer.status)).inc()
-        if answer.replayed:
-            _replays.inc()
-        if answer.refusal is not None:
-            _refusals.labels(answer.refusal.value).inc()
-        # A caller who has gone away hears nothing; what was done stands under its id.
-        if not one.answer.done():
-            one.answer.set_result(answer)
+def _count(asked: Sequence[Asked], told: Sequence[Told]) -> None:
+    answers = [(one, answer) for one, answer in zip(asked, told, strict=True) if isinstance(answer, Answer)]
+    for (name, status), times in Counter((_name(one), answer.status) for one, answer in answers).items():
+        _commands.labels(name, str(status)).inc(times)
+    _replays.inc(sum(answer.replayed for _, answer in answers))
+    for refusal, times in Counter(answer.refusal for _, answer in answers if answer.refusal is not None).items():
+        _refusals.labels(refusal.value).inc(times)

@@ -281,7 +281,7 @@ def hide_others(answer: Answer, subject: str, owners: Owners) -> Answer:
         return answer
     body = orjson.loads(answer.body)
     body["entries"] = [entry for entry in body["entries"] if owns(owners, subject, entry["party"])]
-    return answer._replace(body=dumps(body))
+    return answer.telling(dumps(body))
 
 
 def owns(owners: Owners, subject: str, party: str) -> bool:

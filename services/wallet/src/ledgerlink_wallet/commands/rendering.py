@@ -42,7 +42,7 @@ class Rendered(NamedTuple):
 def render(result: Result, request_id: str) -> Rendered:
     """Write ``result`` as the answer to its command; a refusal carries the id of the request that met it."""
     if isinstance(result, Posted):
-        return Rendered(CREATED, dumps(transfer_body(result.transfer, result.entries)))
+        return Rendered(CREATED, posted_json(result))
     if isinstance(result, HoldChanged):
         placed = bool(result.entries) and result.hold.remaining_minor > 0
         return Rendered(CREATED if placed else OK, dumps(hold_body(result.hold, result.account)))
@@ -125,6 +125,11 @@ def _entry_body(entry: Entry) -> dict[str, Any]:
         "available_minor": posted - pending,
         "version": after.version,
     }
+
+
+def posted_json(posted: Posted) -> bytes:
+    """Write the answer to a transfer that was posted, as `TransferView` has it."""
+    return dumps(transfer_body(posted.transfer, posted.entries))
 
 
 def transfer_body(transfer: Transfer, entries: tuple[Entry, ...]) -> dict[str, Any]:

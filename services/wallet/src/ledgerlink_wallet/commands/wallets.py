@@ -162,7 +162,7 @@ async def _move(
     answer = await post_transfer(runtime, Mandate(mandate.subject, trusted=True), whole, from_key=True)
     if answer.status >= _FIRST_ERROR:
         return answer
-    return answer._replace(body=orjson.dumps(_movement(wallet, orjson.loads(answer.body))))
+    return answer.telling(orjson.dumps(_movement(wallet, orjson.loads(answer.body))))
 
 
 def _movement(wallet: WalletId, body: dict[str, Any]) -> dict[str, Any]:

@@ -81,10 +81,10 @@ _REMEMBERED = (PostTransfer, ReverseTransfer, PlaceHold, CaptureHold)
 
 
 class _Leg(NamedTuple):
-    """A posting whose parties have been found; ``reverses_posting`` as in `Movement`."""
+    """A posting whose accounts have been found as the command finds them; ``reverses_posting`` as in `Movement`."""
 
-    debit: AccountFacts
-    credit: AccountFacts
+    debit: Account
+    credit: Account
     amount_minor: int
     reverses_posting: int | None
 
@@ -181,8 +181,8 @@ class _Desk:
         account = self.accounts.get(facts.id) or self._books.accounts.get(facts.id)
         return account if account is not None else unopened(facts)
 
-    def _find(self, party: Party, currency: str, owner: str | None) -> AccountFacts | Refusal:
-        """Give the facts of the account that ``party`` names, when it may be used for ``currency``.
+    def _find(self, party: Party, currency: str, owner: str | None) -> Account | Refusal:
+        """Give the account that ``party`` names, when it may be used for ``currency``.
 
         ``owner`` is set where a wallet must belong to somebody.
         """
@@ -192,10 +192,12 @@ class _Desk:
                 f"{party.asked!r} is no wallet, account id or code of the chart of accounts.",
                 {"party": party.asked},
             )
-        known = self._books.accounts.get(party.account) or self.accounts.get(party.account)
-        facts = known.facts if known is not None else party.opens
-        if facts is None:
+        known = self.accounts.get(party.account) or self._books.accounts.get(party.account)
+        if known is None and party.opens is not None:
+            known = unopened(party.opens)
+        if known is None:
             return Refusal(RefusalCode.ACCOUNT_NOT_FOUND, f"There is no account {party.asked}.", {"party": party.asked})
+        facts = known.facts
         if facts.wallet is not None:
             owned_by = self._books.owners.get(facts.wallet)
             if owned_by is None or (owner is not None and owned_by != owner):
@@ -208,7 +210,7 @@ class _Desk:
                 f"The account is in {facts.currency}, the amount in {currency}.",
                 {"party": party.asked, "account_currency": facts.currency, "currency": currency},
             )
-        return facts
+        return known
 
     def _find_leg(self, posting: Posting, owner: str | None) -> _Leg | Refusal:
         debit = self._find(posting.debit, posting.currency, owner)
@@ -217,9 +219,9 @@ class _Desk:
         credit = self._find(posting.credit, posting.currency, None)
         if isinstance(credit, Refusal):
             return credit
-        if debit.id == credit.id:
+        if posting.debit.account == posting.credit.account:
             return Refusal(
-                RefusalCode.SAME_ACCOUNT, "A posting's debit and credit are one account.", {"party": debit.party}
+                RefusalCode.SAME_ACCOUNT, "A posting's debit and credit are one account.", {"party": debit.facts.party}
             )
         return _Leg(debit, credit, posting.amount_minor, None)
 
@@ -235,10 +237,10 @@ class _Desk:
     def _find_checks(self, conditions: tuple[Condition, ...], owner: str | None) -> list[Check] | Refusal:
         checks: list[Check] = []
         for condition in conditions:
-            facts = self._find(condition.account, condition.currency, owner)
-            if isinstance(facts, Refusal):
-                return facts
-            checks.append(Check(facts, condition.predicate, condition.value))
+            account = self._find(condition.account, condition.currency, owner)
+            if isinstance(account, Refusal):
+                return account
+            checks.append(Check(account.facts, condition.predicate, condition.value))
         return checks
 
     def _unmet(self, checks: Sequence[Check]) -> Refusal | None:
@@ -265,7 +267,7 @@ class _Desk:
         ``at_hand`` holds accounts that the command has already changed.
         """
         for leg in legs:
-            refusal = not_open(self._account(leg.debit)) or not_open(self._account(leg.credit))
+            refusal = not_open(leg.debit) or not_open(leg.credit)
             if refusal is not None:
                 return refusal
         if checks:
@@ -275,27 +277,20 @@ class _Desk:
         entries: list[Entry] = []
         movements: list[Movement] = []
         at_hand = {} if at_hand is None else at_hand
-        for leg in legs:
-            amount = leg.amount_minor
-            debit = at_hand.get(leg.debit.id) or self._account(leg.debit)
-            credit = at_hand.get(leg.credit.id) or self._account(leg.credit)
-            refusal = cannot_move(debit, Side.DEBIT, amount) or cannot_move(credit, Side.CREDIT, amount)
+        for debited, credited, amount, reverses in legs:
+            debit_facts, credit_facts = debited.facts, credited.facts
+            before, opposite = at_hand.get(debit_facts.id, debited), at_hand.get(credit_facts.id, credited)
+            refusal = cannot_move(before, Side.DEBIT, amount) or cannot_move(opposite, Side.CREDIT, amount)
             if refusal is not None:
                 return refusal
-            debit = posted(debit, Side.DEBIT, amount)
-            credit = posted(credit, Side.CREDIT, amount)
-            at_hand[leg.debit.id], at_hand[leg.credit.id] = debit, credit
+            debit = posted(before, Side.DEBIT, amount)
+            credit = posted(opposite, Side.CREDIT, amount)
+            at_hand[debit_facts.id], at_hand[credit_facts.id] = debit, credit
             entries.append(Entry(Side.DEBIT, Layer.POSTED, amount, debit))
             entries.append(Entry(Side.CREDIT, Layer.POSTED, amount, credit))
             movements.append(
                 Movement(
-                    leg.debit,
-                    debit.version,
-                    leg.credit,
-                    credit.version,
-                    amount,
-                    leg.debit.currency,
-                    leg.reverses_posting,
+                    debit_facts, debit.version, credit_facts, credit.version, amount, debit_facts.currency, reverses
                 )
             )
         self.accounts.update(at_hand)
@@ -350,7 +345,12 @@ class _Desk:
             return found
         parts, total = found
         legs = [
-            _Leg(original.movements[number].credit, original.movements[number].debit, amount, number)
+            _Leg(
+                self._account(original.movements[number].credit),
+                self._account(original.movements[number].debit),
+                amount,
+                number,
+            )
             # The last posting is undone first, so that what passed through an account passes back through it.
             for number, amount in reversed(parts)
         ]
@@ -378,15 +378,15 @@ class _Desk:
     # Holds.
 
     def _place_hold(self, command: PlaceHold) -> Result:
-        facts = self._find(command.wallet, command.currency, command.on_behalf_of)
-        if isinstance(facts, Refusal):
-            return facts
+        before = self._find(command.wallet, command.currency, command.on_behalf_of)
+        if isinstance(before, Refusal):
+            return before
+        facts = before.facts
         checks = self._find_checks(command.conditions, command.on_behalf_of)
         if isinstance(checks, Refusal):
             return checks
         if command.expires_at is not None and command.expires_at <= self._now:
             return Refusal(RefusalCode.HOLD_EXPIRES_IN_THE_PAST, "A hold's `expires_at` must lie in the future.")
-        before = self._account(facts)
         refusal = not_open(before) or self._unmet(checks) or cannot_spend(before, command.amount_minor)
         if refusal is not None:
             return refusal
@@ -482,12 +482,13 @@ class _Desk:
     # Accounts.
 
     def _open_account(self, command: OpenAccount) -> Result:
-        facts = self._find(command.account, command.currency, None)
-        if isinstance(facts, Refusal):
-            return facts
-        result = opened(command, facts, self.accounts.get(facts.id) or self._books.accounts.get(facts.id))
+        found = self._find(command.account, command.currency, None)
+        if isinstance(found, Refusal):
+            return found
+        id_ = found.facts.id
+        result = opened(command, found.facts, self.accounts.get(id_) or self._books.accounts.get(id_))
         if isinstance(result, AccountOpened) and result.fresh:
-            self.accounts[facts.id] = result.account
+            self.accounts[id_] = result.account
         return result
 
     def _change_standing(self, command: ChangeStanding) -> Result:
