@@ -24,9 +24,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from ledgerlink_contracts.ids import AccountId, WalletId
-from ledgerlink_contracts.wallet.chart import Side
-from ledgerlink_contracts.wallet.models import HoldState, Layer, Predicate, Standing
+from ledgerlink_contracts.ids import WalletId
+from ledgerlink_contracts.wallet.models import HoldState, Predicate, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.ids import uuid8
 from ledgerlink_wallet.domain.apply import apply
@@ -68,7 +67,7 @@ from ledgerlink_wallet.domain.orders import (
     StandingChanged,
     Tried,
 )
-from ledgerlink_wallet.domain.parties import account_wire, party_of
+from ledgerlink_wallet.domain.parties import party_of
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 WALLETS = [WalletKey(uuid8("wallet", str(number))) for number in range(3)]
@@ -489,18 +488,3 @@ class Ledger(RuleBasedStateMachine):
 
 Ledger.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 TestTheLedgerAgainstANaiveModel = Ledger.TestCase
-
-
-def test_the_fold_moves_each_column_in_its_own_direction() -> None:
-    columns = EMPTY
-    for side in Side:
-        for layer, amount in ((Layer.POSTED, 5), (Layer.PENDING, 3), (Layer.RELEASED, 1)):
-            columns = fold(columns, side, layer, amount)
-
-    assert columns == (5, 5, 2, 2)
-
-
-def test_an_account_is_written_for_the_wire_as_its_typed_id() -> None:
-    key = uuid8("account")
-
-    assert account_wire(key) == str(AccountId(key))

@@ -238,8 +238,46 @@ def test_every_refusal_has_a_row_here_and_a_kind() -> None:
     elsewhere = {RefusalCode.ID_REUSED, RefusalCode.CURRENCY_MISMATCH, RefusalCode.LINKED_REFUSED}
     tested = {code for code, _, _ in REFUSED} | elsewhere
 
+    precedence = [list(RefusalCode).index(code) for code, _, _ in REFUSED]
+    assert precedence == sorted(precedence)
     assert tested == set(RefusalCode)
     assert list(KINDS) == list(RefusalCode)
+
+
+LAYERS: list[tuple[RefusalCode, Books, Command]] = [
+    (
+        RefusalCode.UNKNOWN_ACCOUNT_CODE,
+        books(account(ALICE, 0, standing=Standing.FROZEN)),
+        replace(transfer(posting(A, B, 9)), conditions=(condition("no_such_root", Predicate.VERSION, 9),)),
+    ),
+    (
+        RefusalCode.ACCOUNT_FROZEN,
+        books(account(ALICE, 0, standing=Standing.FROZEN)),
+        replace(transfer(posting(A, B, 9)), conditions=(AT_LEAST,)),
+    ),
+    (RefusalCode.CONDITION_FAILED, books(), replace(transfer(posting(A, B, 9)), conditions=(AT_LEAST,))),
+    (
+        RefusalCode.INSUFFICIENT_FUNDS,
+        books(bounded("bank", None, 0)),
+        transfer(posting(A, "world"), posting("bank", B)),
+    ),
+    (RefusalCode.CEILING, books(bounded("bank", None, 0)), transfer(posting("bank", B), posting(A, "world"))),
+    (
+        RefusalCode.CEILING,
+        books(unopened(bounded("bank", None, MAX_MINOR).facts)._replace(debits_posted=MAX_MINOR)),
+        transfer(posting("bank", B, 1)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "given", "command"), LAYERS)
+def test_where_several_reasons_apply_the_first_in_precedence_is_given(
+    code: RefusalCode, given: Books, command: Command
+) -> None:
+    outcome = one(given, command)
+
+    assert isinstance(outcome, Refusal)
+    assert outcome.code is code
 
 
 def test_an_account_named_by_its_id_takes_its_own_currency_only() -> None:
