@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from io import BytesIO
+from operator import itemgetter
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
@@ -516,6 +517,8 @@ def save_accounts(
 ) -> None:
     """Update the accounts that were loaded, open those that were not."""
     fresh = [(*account.facts, *account[1:]) for account in changed if account.facts.id not in known]
+    # A key that another process is about to insert is waited for like a lock: so in the one order of locks as well.
+    fresh.sort(key=itemgetter(0))
     old = [(account[0].id, *account[1:]) for account in changed if account.facts.id in known]
     writes.change(_OPEN_ACCOUNTS, fresh, now)
     writes.change(_UPDATE_ACCOUNTS, old)
