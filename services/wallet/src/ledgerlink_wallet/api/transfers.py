@@ -3,9 +3,10 @@
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from ledgerlink_contracts.ids import AccountId, TransferId
+from ledgerlink_contracts.wallet.bulk import BulkOrder, BulkView
 from ledgerlink_contracts.wallet.groups import GroupOrder, GroupView
 from ledgerlink_contracts.wallet.models import (
     Moment,
@@ -36,7 +37,7 @@ from ledgerlink_wallet.api.callers import (
     owner_filter,
     respond,
 )
-from ledgerlink_wallet.commands import groups
+from ledgerlink_wallet.commands import bulk, groups
 from ledgerlink_wallet.commands import ledger as commands
 from ledgerlink_wallet.queries import transfers as queries
 from ledgerlink_wallet.queries import visibility
@@ -69,6 +70,26 @@ async def post_transfer(
     """
     mandate = mandate_of(caller, idempotency_key)
     return respond(await commands.post_transfer(runtime, mandate, order, dry_run=dry_run))
+
+
+@router.post("/bulk", name="post_bulk", response_model=BulkView)
+async def post_bulk(
+    order: BulkOrder,
+    caller: LedgerWriter,
+    runtime: GivenRuntime,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Annotated[str | None, Header(description="`return=minimal` leaves the transfers out of the answer")] = None,
+) -> Response:
+    """Post up to 1,000 transfers, each for itself, sharing a commit: the way to move many.
+
+    The answer has one item for each, in order, with the status that it would have had alone; one refused does not touch
+    its neighbors. Without ids of their own they get theirs from the Idempotency-Key: the same bulk again is the same
+    transfers. `Prefer: return=minimal` (RFC 7240, section 4.2) answers with the ids alone.
+    """
+    minimal = prefer is not None and "return=minimal" in prefer
+    posted = await bulk.post_bulk(runtime, mandate_of(caller, idempotency_key), order)
+    headers = {"Preference-Applied": "return=minimal"} if minimal else None
+    return Response(bulk.write_bulk(posted, minimal=minimal), headers=headers, media_type="application/json")
 
 
 @router.post(
