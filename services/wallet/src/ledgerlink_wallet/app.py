@@ -11,7 +11,7 @@ from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.http_app import create_app, serve
 from ledgerlink_kit.migrations import upgrade
-from ledgerlink_wallet.api import accounts, holds, transfers, wallets
+from ledgerlink_wallet.api import accounts, checkpoints, holds, transfers, wallets
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.runtime import Owners, Runtime, WalletSettings
 from ledgerlink_wallet.store import open_pool
@@ -32,7 +32,7 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
         batch_max=settings.batch_max,
     )
     db = Database(url, application_name="wallet", pool_size=settings.db_pool_size)
-    runtime = Runtime(db, committer, clock, settings, owners)
+    runtime = Runtime(db, committer, clock, settings, settings.signer().key, owners)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -46,7 +46,7 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
         version=VERSION,
         summary="The double-entry ledger and the wallets on it.",
         settings=settings,
-        routers=[transfers.router, wallets.router, holds.router, accounts.router],
+        routers=[transfers.router, checkpoints.router, wallets.router, holds.router, accounts.router],
         verifier=verifier,
         readiness={"database": db.ping, "committer": committer.check},
         runtime=runtime,

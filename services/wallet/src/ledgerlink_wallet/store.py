@@ -301,6 +301,10 @@ _EVENTS: Final = _facts(
     occurred_at="timestamptz",
 )
 
+_UNSEALED: Final = (
+    "INSERT INTO unsealed (recorded_at, transfers) SELECT * FROM unnest($1::timestamptz[], $2::integer[])"
+)
+
 _COPY_FROM: Final = 20
 """From so many rows on COPY is cheaper than arrays: the driver looks at every element of an array four times."""
 
@@ -387,6 +391,12 @@ def save_transfers(writes: Writes, transfers: Sequence[Transfer], now: datetime)
         for transfer in transfers
     ]
     writes.add(_TRANSFERS, rows)
+
+
+def save_unsealed(writes: Writes, transfers: Sequence[Transfer], now: datetime) -> None:
+    """Queue the commit's transfers for the sealer: one row, however many they are."""
+    if transfers:
+        writes.change(_UNSEALED, [(now, len(transfers))])
 
 
 def save_entries(writes: Writes, rows: Sequence[EntryRow], now: datetime) -> None:

@@ -224,6 +224,7 @@ async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, now: datetim
     writes = store.Writes()
     store.save_accounts(writes, decided.accounts.values(), books.accounts, now)
     store.save_transfers(writes, written.transfers, now)
+    store.save_unsealed(writes, written.transfers, now)
     store.save_entries(writes, written.entries, now)
     store.save_holds(writes, decided.holds.values())
     store.save_reversals(writes, decided.originals.values())
