@@ -297,6 +297,20 @@ def demo(desk: Desk, arguments: argparse.Namespace) -> int:
     return run(arguments, access, Console())
 
 
+def verify_receipt(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Verify a transfer's receipt offline: its place in the ledger and the ledger's signature."""
+    from ledgerlink_stack import proofs  # noqa: PLC0415 - only this verb pays for the contracts
+
+    return proofs.receipt(arguments, desk.console)
+
+
+def verify_consistency(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Verify offline that a later checkpoint of the ledger goes on from an earlier one."""
+    from ledgerlink_stack import proofs  # noqa: PLC0415 - only this verb pays for the contracts
+
+    return proofs.consistency(arguments, desk.console)
+
+
 def serve_tests(desk: Desk, _arguments: argparse.Namespace) -> int:
     """Keep a throw-away PostgreSQL and Valkey running for repeated test runs, until Ctrl-C."""
     folder = Path(tempfile.mkdtemp(prefix="ledgerlink-test-"))
@@ -355,6 +369,17 @@ def parser() -> argparse.ArgumentParser:
     settings.add_argument("--write", metavar="FILE", help="write everything, secrets too, to FILE (0600)")
     replay = verb("demo", demo, "\nRun twice it changes nothing; killed in the middle and run again it goes on.")
     add_arguments(replay)
+    proof_codes = "\nExit codes: 0 proven, 1 not proven, 2 nothing to verify (no such file, no receipt, no key)."
+    proof = verb("verify-receipt", verify_receipt, proof_codes)
+    proof.add_argument("file", help="what GET /transfers/{id}/receipt answered; - reads standard input")
+    passage = verb("verify-consistency", verify_consistency, proof_codes)
+    passage.add_argument("file", help="what GET /checkpoints/consistency answered; - reads standard input")
+    passage.add_argument("--kept", metavar="FILE", help="the older checkpoint as you kept it: a note, or its JSON")
+    for checker in (proof, passage):
+        checker.add_argument(
+            "--key", metavar="VKEY|FILE", help="the verifier key to believe; without it the one that the file names"
+        )
+        checker.add_argument("--json", action="store_true", help="for programs")
     verb("test-servers", serve_tests)
     return result
 
