@@ -19,7 +19,7 @@ from ledgerlink_kit.outbox import Relay
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.commands.sealing import BrokenTree, seal
 from ledgerlink_wallet.domain.orders import ExpireHold
-from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, INVARIANTS_OF_HISTORY
+from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, invariants_of_history
 from ledgerlink_wallet.queries.due import due_holds
 from ledgerlink_wallet.runtime import Ledger, Owners, WalletSettings
 from ledgerlink_wallet.store import open_pool
@@ -102,7 +102,8 @@ def main() -> None:
         await watch_invariants(db, INVARIANTS_OF_BALANCES, stop, every_s=settings.balances_every_s)
 
     async def check_history(stop: asyncio.Event) -> None:
-        await watch_invariants(db, INVARIANTS_OF_HISTORY, stop, every_s=settings.history_every_s)
+        invariants = invariants_of_history(settings.signer().key)
+        await watch_invariants(db, invariants, stop, every_s=settings.history_every_s)
 
     async def seal_leaves(stop: asyncio.Event) -> None:
         await watch_seals(db, settings.signer(), clock, stop, every_s=settings.seal_every_s)

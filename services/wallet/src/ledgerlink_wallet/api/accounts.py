@@ -111,4 +111,4 @@ async def get_trial_balance(_caller: LedgerReader, runtime: GivenRuntime) -> Tri
 @router.get("/audit", name="audit_ledger")
 async def audit_ledger(_caller: Auditor, runtime: GivenRuntime) -> AuditView:
     """Read all entries and show that the books are whole, or where they are not."""
-    return await audit.audit(runtime.db, runtime.clock)
+    return await audit.audit(runtime.db, runtime.clock, audit.checks_for(runtime.checkpoint_key))

@@ -15,7 +15,7 @@ from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import Defect
 from ledgerlink_kit.merkle import Frontier, Run, Span, leaf_hash, perfect_hashes
 from ledgerlink_kit.notes import Signer, TreeHead
-from ledgerlink_wallet.domain.leaves import TransferRow, WalletRow, transfer_leaf, wallet_leaf
+from ledgerlink_wallet.domain.leaves import TransferRow, WalletRow, checkpoint_text, transfer_leaf, wallet_leaf
 from ledgerlink_wallet.queries.tree import read_runs
 from ledgerlink_wallet.tables import checkpoints
 
@@ -86,10 +86,9 @@ async def seal(db: Database, signer: Signer, clock: Clock, *, most: int = SEAL_L
         await tx.execute(_DONE, {"places": [row.place for row in taken]})
         if added:
             head = TreeHead(signer.key.name, frontier.size, frontier.root())
-            note = signer.sign(str(head))
-            await tx.execute(
-                insert(checkpoints).values(size=head.size, root=head.root, note=note, signed_at=clock.now())
-            )
+            now = clock.now()
+            note = signer.sign(checkpoint_text(head, now))
+            await tx.execute(insert(checkpoints).values(size=head.size, root=head.root, note=note, signed_at=now))
         return Sealed(added, frontier.size, more=len(taken) < len(waiting) or len(waiting) == SEAL_COMMITS_MAX)
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
 from ledgerlink_contracts.wallet.receipts import TRANSFER_FORM, WALLET_FORM
+from ledgerlink_kit.notes import TreeHead
 from ledgerlink_wallet.domain.parties import account_wire
 
 _ACCOUNTS_MAX: Final = 65_536
@@ -85,6 +86,11 @@ def wallet_leaf(row: WalletRow) -> bytes:
             "owner": row.owner,
         }
     )
+
+
+def checkpoint_text(head: TreeHead, signed_at: datetime) -> str:
+    """Write what is signed: the tree's head, and the moment as a line of our own, which other readers pass over."""
+    return f"{head}signed-at {_moment(signed_at)}\n"
 
 
 def _moment(moment: datetime) -> str:
