@@ -80,7 +80,7 @@ def test_a_receipt_that_holds_is_proven_and_told_in_words(home: Path, capsys: py
     assert not (home / "home").exists()
 
 
-def test_programs_get_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_is_told_the_same_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["verify-receipt", written(home, "r.json", RECEIPT), "--json"])
     said = json.loads(capsys.readouterr().out)
 

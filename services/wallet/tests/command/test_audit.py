@@ -113,7 +113,7 @@ async def lift_guards(connection: AsyncConnection) -> None:
     await connection.execute(text("DROP INDEX uq_leaves_transfer_id, uq_leaves_wallet_id"))
 
 
-def names_of(row: Mapping[str, Any]) -> set[str]:
+def names_of(row: Mapping[Any, Any]) -> set[str]:
     """Every way in which a difference may name ``row``: its ids, in both forms, and its place in the tree."""
     ids = [UUID(str(value)) for name, value in row.items() if isinstance(value, UUID) and name != "hold_id"]
     bodies = {str(TransferId(id_)).partition("_")[2] for id_ in ids}
@@ -177,7 +177,7 @@ async def _change_and_look(
         changed = await connection.execute(text(statement))
         if changed.rowcount:
             found = await differences(connection)
-            if not any(name in one for one in found for name in names_of(before)):
+            if not any(name in one for one in found for name in names_of(dict(before))):
                 missed.append(f"{table}.{column} by {new}: {found}")
         await point.rollback()
 

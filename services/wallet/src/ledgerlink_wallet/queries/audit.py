@@ -33,6 +33,10 @@ def checks_for(key: VerifierKey | None) -> Sequence[Check]:
     return (*BALANCE_CHECKS, *MEMORY_CHECKS, *ENTRY_CHECKS, tree_check(key))
 
 
+CHECKS: Final = checks_for(None)
+"""All checks, without the signatures."""
+
+
 def _quiet(_check: Check, _done: int) -> None:
     """Tell nobody."""
 
@@ -47,7 +51,7 @@ async def _prepare(view: AsyncConnection) -> None:
 async def audit(
     db: Database,
     clock: Clock,
-    checks: Sequence[Check],
+    checks: Sequence[Check] = CHECKS,
     *,
     told: Callable[[AuditCheckView], None] | None = None,
     progress: Progress = _quiet,
