@@ -93,8 +93,10 @@ def checkpoint_text(head: TreeHead, signed_at: datetime) -> str:
     return f"{head}signed-at {_moment(signed_at)}\n"
 
 
+@lru_cache(4_096)
 def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Write a moment; remembered, because all transfers of a commit share one."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _sorted(metadata: dict[str, Any]) -> dict[str, Any]:

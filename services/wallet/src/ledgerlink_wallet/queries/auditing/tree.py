@@ -73,13 +73,12 @@ class _Tree:
     def _check(self, row: Row[Any]) -> None:
         if row.transfer_id is not None:
             self.sealed["transfer"] += row.id is not None
-            name = str(TransferId(row.transfer_id))
             ours = None if row.id is None else leaf_hash(transfer_leaf(TransferRow(*tuple(row)[4:14])))
         else:
             self.sealed["wallet"] += row.found_wallet is not None
-            name = str(WalletId(row.wallet_id))
             ours = None if row.found_wallet is None else leaf_hash(wallet_leaf(WalletRow(*tuple(row)[14:])))
         if ours != row.hash:
+            name = WalletId(row.wallet_id) if row.transfer_id is None else TransferId(row.transfer_id)
             what = "is gone" if ours is None else "is not what was sealed"
             self._notes.add(f"{name} {what} (leaf {row.leaf_index})")
 
