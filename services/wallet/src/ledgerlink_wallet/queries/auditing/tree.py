@@ -98,8 +98,8 @@ class _Tree:
         if row.root != root:
             self._notes.add(f"{name}: the stored leaves do not lead to its root")
         origin = row.note.partition("\n")[0]
-        if not row.note.startswith(f"{checkpoint_text(TreeHead(origin, row.size, root), row.signed_at)}\n"):
-            self._notes.add(f"{name}: its note does not say what the row and the leaves say")
+        if not row.note.startswith(f"{checkpoint_text(TreeHead(origin, row.size, row.root), row.signed_at)}\n"):
+            self._notes.add(f"{name}: its note does not say what its row says")
         if self._key is not None:
             try:
                 open_checkpoint(row.note, self._key)
