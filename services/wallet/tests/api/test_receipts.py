@@ -30,7 +30,7 @@ from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.merkle import leaf_hash
 from ledgerlink_kit.notes import VerifierKey
 from ledgerlink_wallet.commands.sealing import seal
-from ledgerlink_wallet.runtime import Runtime
+from ledgerlink_wallet.runtime import Runtime, WalletSettings
 
 
 async def post(service: Service, key: str, **more: Any) -> str:
@@ -226,3 +226,22 @@ async def test_what_was_changed_in_a_receipt_is_named(service: Service) -> None:
         with pytest.raises(Unproven, match=words):
             verify_receipt(good.model_copy(update=change), key)
     assert leaf_hash(good.leaf.encode()) != leaf_hash(other.leaf.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("checkpoint_key", ""),
+        ("checkpoint_key", "not base64"),
+        ("checkpoint_key", base64.b64encode(bytes(31)).decode()),
+        ("checkpoint_origin", "two words"),
+        ("checkpoint_origin", "a+b"),
+        ("checkpoint_origin", ""),
+        ("seal_every_s", 0),
+    ],
+)
+def test_a_key_or_name_that_could_not_sign_stops_the_start(name: str, value: object) -> None:
+    key = base64.b64encode(bytes(32)).decode()
+    chosen = {"environment": "test", "database_url": "postgresql://x/y", "checkpoint_key": key, name: value}
+    with pytest.raises(ValueError, match=name):
+        WalletSettings.model_validate(chosen)

@@ -56,12 +56,15 @@ class _Tree:
         self.sealed = {"transfer": 0, "wallet": 0}
         self._heads: list[Row[Any]] = []
         self._next_head = 0
+        self._missing = 0
         self._blocks: dict[tuple[int, int], bytes] = {}
 
     async def add(self, rows: Sequence[Row[Any]]) -> None:
         """Go on by the leaves ``rows``."""
         for row in rows:
-            if row.leaf_index != self.frontier.size:
+            if row.leaf_index - self.frontier.size != self._missing:
+                # Told once: what comes after a gap is shifted by it.
+                self._missing = row.leaf_index - self.frontier.size
                 self._notes.add(f"leaf {row.leaf_index} follows {self.frontier.size} leaves")
             self._check(row)
             # The stored hash goes on, so that one wrong fact is told once and the tree above it is judged for itself.
