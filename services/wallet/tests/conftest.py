@@ -1,5 +1,6 @@
 """Fixtures of the wallet's tests: a running service on a fresh database, with callers of every kind."""
 
+import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ledgerlink_wallet.runtime import WalletSettings
 MakeDatabase = Callable[[str], Awaitable[Database]]
 
 SERVICE_SCOPES = ("ledger:read", "ledger:write", "wallet:read", "ledger:audit")
+CHECKPOINT_KEY = base64.b64encode(bytes(range(32))).decode()
 OWNER_SCOPES = ("wallet:read", "wallet:write")
 
 
@@ -71,7 +73,8 @@ class Service:
 async def run_service(db: Database, **settings: Any) -> AsyncGenerator[Service]:
     """Run the service on ``db``."""
     mint = TokenMint()
-    chosen = {"environment": "test", "self_funding": True, "database_url": db.url, **settings}
+    chosen = {"environment": "test", "self_funding": True, "database_url": db.url, "checkpoint_key": CHECKPOINT_KEY}
+    chosen |= settings
     app = build_app(WalletSettings.model_validate(chosen), SystemClock(), mint.verifier())
     async with client_for(app) as client:
         yield Service(app, db, client, mint)

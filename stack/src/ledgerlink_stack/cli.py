@@ -45,6 +45,7 @@ provider to play with, each a process of its own, looked after by one supervisor
   ledgerlink logs wallet what the wallet service says (-f follows)
   ledgerlink down        stop everything; data stays
   ledgerlink reset       throw all data away
+  ledgerlink audit       read all of the ledger's books and prove that they are whole
 """
 EPILOG = """\
 Everything lies in .ledgerlink/ in the project, or where LEDGERLINK_HOME says. Every setting of every service
@@ -297,6 +298,36 @@ def demo(desk: Desk, arguments: argparse.Namespace) -> int:
     return run(arguments, access, Console())
 
 
+def audit(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Read the wallet's whole database and say whether the books are whole, or where they are not."""
+    from ledgerlink_stack import audit as auditing  # noqa: PLC0415 - only this verb pays for the wallet's queries
+
+    url, local = arguments.database_url, None
+    if not url:
+        if not desk.home.secrets_file.exists():
+            raise Trouble("There is no stack here.", "Start one with `ledgerlink up`, or give --database-url.")
+        known = load_secrets(desk.home, DATABASES, CLIENTS)
+        service = next(service for service in SERVICES if service.name == "wallet")
+        settings = settings_of(service, desk.home, known, choose_ports(desk.given), desk.given)
+        url = settings["WALLET_DATABASE_URL"]
+        local = auditing.key_from_seed(settings["WALLET_CHECKPOINT_ORIGIN"], settings["WALLET_CHECKPOINT_KEY"])
+    return auditing.run(arguments, url, auditing.key_of(arguments.key, local), desk.console)
+
+
+def verify_receipt(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Verify a transfer's receipt offline: its place in the ledger and the ledger's signature."""
+    from ledgerlink_stack import proofs  # noqa: PLC0415 - only this verb pays for the contracts
+
+    return proofs.receipt(arguments, desk.console)
+
+
+def verify_consistency(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Verify offline that a later checkpoint of the ledger goes on from an earlier one."""
+    from ledgerlink_stack import proofs  # noqa: PLC0415 - only this verb pays for the contracts
+
+    return proofs.consistency(arguments, desk.console)
+
+
 def serve_tests(desk: Desk, _arguments: argparse.Namespace) -> int:
     """Keep a throw-away PostgreSQL and Valkey running for repeated test runs, until Ctrl-C."""
     folder = Path(tempfile.mkdtemp(prefix="ledgerlink-test-"))
@@ -355,6 +386,26 @@ def parser() -> argparse.ArgumentParser:
     settings.add_argument("--write", metavar="FILE", help="write everything, secrets too, to FILE (0600)")
     replay = verb("demo", demo, "\nRun twice it changes nothing; killed in the middle and run again it goes on.")
     add_arguments(replay)
+    books = verb(
+        "audit",
+        audit,
+        "\nLooks at the local stack's wallet, or at any wallet's database. It reads one moment and locks nothing."
+        "\nExit codes: 0 the books are whole, 1 they are not (the first differences are named) or could not be read.",
+    )
+    books.add_argument("--database-url", metavar="URL", help="postgresql://user:password@host:port/database")
+    books.add_argument("--key", metavar="VKEY", help="the ledger's verifier key, for the checkpoints' signatures")
+    books.add_argument("--json", action="store_true", help="for programs")
+    proof_codes = "\nExit codes: 0 proven, 1 not proven, 2 nothing to verify (no such file, no receipt, no key)."
+    proof = verb("verify-receipt", verify_receipt, proof_codes)
+    proof.add_argument("file", help="what GET /transfers/{id}/receipt answered; - reads standard input")
+    passage = verb("verify-consistency", verify_consistency, proof_codes)
+    passage.add_argument("file", help="what GET /checkpoints/consistency answered; - reads standard input")
+    passage.add_argument("--kept", metavar="FILE", help="the older checkpoint as you kept it: a note, or its JSON")
+    for checker in (proof, passage):
+        checker.add_argument(
+            "--key", metavar="VKEY|FILE", help="the verifier key to believe; without it the one that the file names"
+        )
+        checker.add_argument("--json", action="store_true", help="for programs")
     verb("test-servers", serve_tests)
     return result
 

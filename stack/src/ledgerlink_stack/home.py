@@ -49,6 +49,7 @@ class Secrets:
     databases: dict[str, str]
     clients: dict[str, str]
     key_encryption_key: str
+    checkpoint_key: str
     admin_password: str
     sandbox_api_key: str
     sandbox_webhook_secret: str
@@ -68,6 +69,7 @@ class Secrets:
             databases={name: secrets.token_hex(24) for name in databases},
             clients={name: secrets.token_urlsafe(32) for name in clients},
             key_encryption_key=base64.b64encode(secrets.token_bytes(32)).decode(),
+            checkpoint_key=base64.b64encode(secrets.token_bytes(32)).decode(),
             admin_password=secrets.token_urlsafe(18),
             sandbox_api_key=f"sk_test_{secrets.token_hex(24)}",
             sandbox_webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",

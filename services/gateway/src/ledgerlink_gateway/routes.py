@@ -97,6 +97,17 @@ ROUTES: Final = (
     _wallet("ledgers"),
     _wallet("trial-balance"),
     _wallet("audit"),
+    _wallet("checkpoints"),
+    # Whoever was handed a receipt may verify it.
+    Route(
+        name="checkpoint-key",
+        prefix="/api/v1/checkpoints/key",
+        upstream=WALLET,
+        target="/checkpoints/key",
+        exact=True,
+        access=Access.PUBLIC,
+        body_bytes_max=0,
+    ),
     _risk("decisions"),
     _risk("rules"),
     _risk("cases"),

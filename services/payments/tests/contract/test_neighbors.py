@@ -1,5 +1,6 @@
 """Proves that payments and its real neighbors, the ledger, risk and the provider, understand each other."""
 
+import base64
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -82,7 +83,14 @@ async def town(make_database: MakeDatabase, mint: TokenMint) -> AsyncIterator[To
     clock, verifier = SystemClock(), mint.verifier()
     ledger, judge = await make_database("ledgerlink_wallet"), await make_database("ledgerlink_risk")
     wallet = build_wallet(
-        WalletSettings.model_validate({"environment": "test", "database_url": ledger.url, "self_funding": True}),
+        WalletSettings.model_validate(
+            {
+                "environment": "test",
+                "database_url": ledger.url,
+                "self_funding": True,
+                "checkpoint_key": base64.b64encode(bytes(32)).decode(),
+            }
+        ),
         clock,
         verifier,
     )

@@ -1,17 +1,20 @@
 """What the operator chose (`WalletSettings`) and what every command is given (`Runtime`)."""
 
+import base64
+import binascii
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import Kind, LedgerLinkError, Refused, Unavailable
+from ledgerlink_kit.notes import SEED_BYTES, Signer, VerifierKey, is_key_name
 from ledgerlink_kit.settings import StoredSettings, env_prefix
 from ledgerlink_wallet.domain.books import WalletKey
 from ledgerlink_wallet.domain.orders import Command
@@ -35,6 +38,34 @@ class WalletSettings(StoredSettings):
     streams_max: int = Field(200, ge=1, le=10_000, description="Live streams of events that one process serves")
     balances_every_s: float = Field(60.0, ge=1, description="Seconds between two checks of the balances' invariants")
     history_every_s: float = Field(1_800.0, ge=1, description="Seconds between two audits of the whole of the books")
+    seal_every_s: float = Field(1.0, ge=0.05, description="Seconds between two checkpoints, while there is news")
+    checkpoint_key: SecretStr = Field(description="Seed of the Ed25519 key that signs checkpoints: 32 bytes in base64")
+    checkpoint_origin: str = Field(
+        default="ledgerlink.example/wallet",
+        description="Name of the log and of its key, without spaces or plus; never change it",
+    )
+
+    @field_validator("checkpoint_key")
+    @classmethod
+    def _seed_of_32_bytes(cls, value: SecretStr) -> SecretStr:
+        try:
+            seed = base64.b64decode(value.get_secret_value().encode(), validate=True)
+        except binascii.Error:
+            seed = b""
+        if len(seed) != SEED_BYTES:
+            raise ValueError("must be 32 bytes in base64, as `openssl rand -base64 32` gives them")
+        return value
+
+    @field_validator("checkpoint_origin")
+    @classmethod
+    def _name_of_a_key(cls, value: str) -> str:
+        if not is_key_name(value):
+            raise ValueError("must be a name without spaces or plus")
+        return value
+
+    def signer(self) -> Signer:
+        """Make what signs this ledger's checkpoints."""
+        return Signer(self.checkpoint_origin, base64.b64decode(self.checkpoint_key.get_secret_value()))
 
 
 class Answer:
@@ -146,5 +177,6 @@ class Runtime:
     ledger: Ledger
     clock: Clock
     settings: WalletSettings
+    checkpoint_key: VerifierKey
     owners: Owners = field(default_factory=Owners)
     streams: Streams = field(default_factory=lambda: Streams(200, STREAMS_OF_CALLER_MAX))

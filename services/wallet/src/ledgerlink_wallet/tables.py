@@ -241,3 +241,54 @@ outcomes = sa.Table(
 A plain transfer that was posted has no row: it tells what was asked, and its answer is written from it again.
 """
 sa.Index("ix_outcomes_recorded_at", outcomes.c.recorded_at, postgresql_using="brin")
+
+_HASH: Final = "octet_length(hash) = 32"
+
+leaves = sa.Table(
+    "leaves",
+    METADATA,
+    sa.Column("leaf_index", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("transfer_id", sa.Uuid),
+    sa.Column("wallet_id", sa.Uuid),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("leaf_index >= 0", name="leaf_index"),
+    sa.CheckConstraint("num_nonnulls(transfer_id, wallet_id) = 1", name="one_fact"),
+    sa.CheckConstraint(_HASH, name="hash"),
+)
+"""Facts: the leaves of the Merkle tree, each of a transfer or of a wallet's opening, with the SHA-256 of its leaf."""
+sa.Index("uq_leaves_transfer_id", leaves.c.transfer_id, unique=True, postgresql_where=leaves.c.transfer_id.is_not(None))
+sa.Index("uq_leaves_wallet_id", leaves.c.wallet_id, unique=True, postgresql_where=leaves.c.wallet_id.is_not(None))
+
+blocks = sa.Table(
+    "blocks",
+    METADATA,
+    sa.Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("level >= 1", name="level"),
+    sa.CheckConstraint(_HASH, name="hash"),
+)
+"""Facts: at level 1 the root over each full 256 leaves, at level 2 over each 65,536, and so on."""
+
+checkpoints = sa.Table(
+    "checkpoints",
+    METADATA,
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("root", sa.LargeBinary, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("signed_at", _MOMENT, nullable=False),
+    sa.CheckConstraint("size >= 1", name="size"),
+    sa.CheckConstraint("octet_length(root) = 32", name="root"),
+)
+"""Facts: the signed states of the tree."""
+
+unsealed = sa.Table(
+    "unsealed",
+    METADATA,
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("transfers", sa.Integer, nullable=False),
+    sa.Column("wallet_id", sa.Uuid),
+    postgresql_with={"autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 1000},
+)
+"""The sealer's queue: one row per commit, with the moment that all its transfers carry and how many they are; or one
+per wallet that was opened."""

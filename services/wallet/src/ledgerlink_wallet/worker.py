@@ -1,11 +1,11 @@
-"""The wallet's worker: carries events out, ends holds, checks the books. `python -m ledgerlink_wallet.worker` works."""
+"""The wallet's worker (`python -m ledgerlink_wallet.worker`): it carries events out, ends holds, seals and checks."""
 
 import asyncio
 from functools import partial
 from typing import Final
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 
 from ledgerlink_contracts.wallet.events import TransferPosted
@@ -15,10 +15,12 @@ from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.http_app import run_worker
 from ledgerlink_kit.invariants import watch_invariants
 from ledgerlink_kit.migrations import upgrade
+from ledgerlink_kit.notes import Signer
 from ledgerlink_kit.outbox import Relay
 from ledgerlink_wallet.commands.committer import Committer
+from ledgerlink_wallet.commands.sealing import BrokenTree, seal
 from ledgerlink_wallet.domain.orders import ExpireHold
-from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, INVARIANTS_OF_HISTORY
+from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, invariants_of_history
 from ledgerlink_wallet.queries.due import due_holds
 from ledgerlink_wallet.queries.transfers import posted_events
 from ledgerlink_wallet.runtime import Ledger, Owners, WalletSettings
@@ -27,8 +29,13 @@ from ledgerlink_wallet.store import open_pool
 EXPIRY_EVERY_S: Final = 1.0
 EXPIRY_BATCH: Final = 500
 
+BROKEN_TREE_EVERY_S: Final = 30.0
+
 TELLERS: Final = {TransferPosted.event_type: posted_events}
 
+_leaves = Counter("ledgerlink_wallet_leaves_sealed_total", "Leaves that this worker has added to the Merkle tree")
+_tree_size = Gauge("ledgerlink_wallet_tree_size", "Leaves of the Merkle tree at its latest checkpoint")
+_tree_broken = Gauge("ledgerlink_wallet_tree_broken", "1 while the stored leaves do not lead to the last checkpoint")
 _expired = Counter("ledgerlink_wallet_holds_expired_total", "Holds that the worker has expired")
 
 
@@ -57,6 +64,29 @@ async def watch_holds(db: Database, ledger: Ledger, clock: Clock, stop: asyncio.
             continue
 
 
+async def watch_seals(db: Database, signer: Signer, clock: Clock, stop: asyncio.Event, *, every_s: float) -> None:
+    """Seal what was committed until ``stop`` is set; an absent database is waited for, a broken tree cried about."""
+    while not stop.is_set():
+        pause = every_s
+        try:
+            sealed = await seal(db, signer, clock)
+            if sealed is not None:
+                _leaves.inc(sealed.added)
+                _tree_size.set(sealed.size)
+                _tree_broken.set(0)
+                pause = 0.0 if sealed.more else every_s
+        except BrokenTree as defect:
+            _tree_broken.set(1)
+            structlog.get_logger().error("tree_broken", reason=defect.detail)
+            pause = max(every_s, BROKEN_TREE_EVERY_S)
+        except LedgerLinkError as error:
+            structlog.get_logger().warning("sealing_waits", reason=error.detail)
+        try:
+            await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            continue
+
+
 def main() -> None:
     """Work until SIGTERM."""
     settings = WalletSettings()  # pyright: ignore[reportCallIssue] - the environment gives the rest
@@ -76,7 +106,11 @@ def main() -> None:
         await watch_invariants(db, INVARIANTS_OF_BALANCES, stop, every_s=settings.balances_every_s)
 
     async def check_history(stop: asyncio.Event) -> None:
-        await watch_invariants(db, INVARIANTS_OF_HISTORY, stop, every_s=settings.history_every_s)
+        invariants = invariants_of_history(settings.signer().key)
+        await watch_invariants(db, invariants, stop, every_s=settings.history_every_s)
+
+    async def seal_leaves(stop: asyncio.Event) -> None:
+        await watch_seals(db, settings.signer(), clock, stop, every_s=settings.seal_every_s)
 
     async def close() -> None:
         await committer.stop()
@@ -94,6 +128,7 @@ def main() -> None:
             "holds": expire,
             "balances": check_balances,
             "history": check_history,
+            "seals": seal_leaves,
         },
         readiness={"database": db.ping, "redis": ping_redis},
         close=close,

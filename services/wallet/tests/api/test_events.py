@@ -133,7 +133,7 @@ async def listened_to(service: Service, owner: str) -> tuple[Runtime, AccountFac
     account = await account_of(service, await service.wallet(owner, funds=5))
     running: Runtime = service.app.state.runtime
     clock = ManualClock()
-    runtime = Runtime(running.db, running.ledger, clock, running.settings)
+    runtime = Runtime(running.db, running.ledger, clock, running.settings, running.checkpoint_key)
     async with runtime.db.reading() as view:
         return runtime, (await account_row(view, AccountId.parse(account))).facts, clock
 

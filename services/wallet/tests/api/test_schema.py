@@ -1,5 +1,6 @@
 """Proves that whatever is sent, within the OpenAPI description or beside it, is answered as documented, never 500."""
 
+import base64
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from ledgerlink_kit.testing.plugin import MakeDatabase, Templates
 from ledgerlink_wallet.app import build_app
 from ledgerlink_wallet.runtime import WalletSettings
 
-OPERATIONS = 33
+OPERATIONS = 38
 
 
 @pytest.fixture
@@ -33,7 +34,12 @@ def served(make_database: MakeDatabase, database_templates: Templates) -> Iterat
     name = database_templates.clone("ledgerlink_wallet")
     mint = TokenMint()
     chosen = WalletSettings.model_validate(
-        {"environment": "test", "self_funding": True, "database_url": database_templates.address(name)}
+        {
+            "environment": "test",
+            "self_funding": True,
+            "database_url": database_templates.address(name),
+            "checkpoint_key": base64.b64encode(bytes(32)).decode(),
+        }
     )
     app = build_app(chosen, SystemClock(), mint.verifier())
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))

@@ -15,6 +15,7 @@ from ledgerlink_contracts.wallet.models import (
 from ledgerlink_kit.ids import uuid8
 from ledgerlink_kit.money import MAX_MINOR
 from ledgerlink_kit.testing import assert_every_route_is_guarded
+from ledgerlink_wallet.api.checkpoints import PUBLIC_ROUTES
 
 
 def amount(minor: int, currency: str = "GBP") -> dict[str, object]:
@@ -223,7 +224,7 @@ async def test_wallets_are_listed_in_pages_with_their_owners_only(service: Servi
 
 
 def test_every_route_demands_a_caller(service: Service) -> None:
-    assert_every_route_is_guarded(service.app, frozenset())
+    assert_every_route_is_guarded(service.app, PUBLIC_ROUTES)
 
 
 async def test_a_token_without_the_scope_is_refused_and_told_which_one(service: Service, alice: str) -> None:

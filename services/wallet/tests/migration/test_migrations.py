@@ -12,6 +12,7 @@ from ledgerlink_kit import migrations
 from ledgerlink_kit.db import Database
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of
 from ledgerlink_wallet.queries.audit import CHECKS
+from ledgerlink_wallet.queries.auditing.looking import nobody_listens
 from ledgerlink_wallet.queries.moments import balance_at
 from ledgerlink_wallet.tables import METADATA
 
@@ -45,7 +46,7 @@ async def test_entries_that_were_dated_before_there_were_sums_are_summed(empty_d
     await asyncio.to_thread(turn)
     db = Database(empty_database_url, application_name="test")
     async with db.reading() as view:
-        looked = [await check.look(view) for check in CHECKS if check.name == "dated_sums_match"]
+        looked = [await check.look(view, nobody_listens) for check in CHECKS if check.name == "dated_sums_match"]
         account = account_of((await view.execute(text(f"SELECT {ACCOUNT_COLUMNS} FROM accounts a"))).one())  # noqa: S608
         at_new_year = await balance_at(view, account, datetime(2026, 1, 1, tzinfo=UTC), None)
     await db.close()

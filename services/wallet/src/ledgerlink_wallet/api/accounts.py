@@ -188,4 +188,4 @@ async def get_ledger(_caller: LedgerReader, runtime: GivenRuntime) -> LedgerView
 @router.get("/audit", name="audit_ledger")
 async def audit_ledger(_caller: Auditor, runtime: GivenRuntime) -> AuditView:
     """Read all entries and show that the books are whole, or where they are not."""
-    return await audit.audit(runtime.db, runtime.clock)
+    return await audit.audit(runtime.db, runtime.clock, audit.checks_for(runtime.checkpoint_key))

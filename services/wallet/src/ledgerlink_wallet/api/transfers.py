@@ -17,6 +17,7 @@ from ledgerlink_contracts.wallet.models import (
     TransferPage,
     TransferView,
 )
+from ledgerlink_contracts.wallet.receipts import ReceiptView
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
@@ -40,7 +41,7 @@ from ledgerlink_wallet.api.callers import (
 from ledgerlink_wallet.commands import bulk, groups
 from ledgerlink_wallet.commands import ledger as commands
 from ledgerlink_wallet.queries import transfers as queries
-from ledgerlink_wallet.queries import visibility
+from ledgerlink_wallet.queries import tree, visibility
 from ledgerlink_wallet.queries.accounts import account_row
 
 router = APIRouter(prefix="/transfers", tags=["transfers"])
@@ -184,6 +185,19 @@ async def get_transfer(transfer: TransferId, caller: AnyReader, runtime: GivenRu
         found = await queries.transfer(view, transfer)
         owner = owner_filter(caller)
         return found if owner is None else await visibility.own_side(view, found, owner)
+
+
+@router.get("/{transfer}/receipt", name="get_receipt", responses=responses(404, 409))
+async def get_receipt(transfer: TransferId, caller: AnyReader, runtime: GivenRuntime) -> ReceiptView:
+    """Prove that the transfer stands in the ledger; `ledgerlink verify-receipt` and any verifier of RFC 6962 check it.
+
+    409 `transfer-not-sealed` with Retry-After until a checkpoint covers it, which takes seconds.
+    """
+    async with runtime.db.reading() as view:
+        owner = owner_filter(caller)
+        if owner is not None:
+            await visibility.own_side(view, await queries.transfer(view, transfer), owner)
+        return await tree.receipt(view, transfer, runtime.checkpoint_key)
 
 
 @router.post(

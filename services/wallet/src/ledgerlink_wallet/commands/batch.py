@@ -14,7 +14,6 @@ from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
-from ledgerlink_wallet import store
 from ledgerlink_wallet.commands.rendering import (
     CREATED,
     Rendered,
@@ -67,6 +66,7 @@ from ledgerlink_wallet.domain.orders import (
 )
 from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.runtime import Answer, Owners
+from ledgerlink_wallet.store import Tx, loading, writing
 
 _HOLD_EVENTS: Final[dict[HoldState, type[Event]]] = {
     HoldState.PLACED: HoldPlaced,
@@ -186,29 +186,29 @@ class Seen:
         self._accounts.clear()
 
 
-async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners, seen: Seen) -> tuple[Books, dict[UUID, int]]:
+async def load(tx: Tx, commands: Sequence[Command], owners: Owners, seen: Seen) -> tuple[Books, dict[UUID, int]]:
     """Lock and load all that ``commands`` touch; gives the books, and the statuses of the stored outcomes."""
     needs = Needs()
     for command in commands:
         needs.read(command)
-    originals = await store.load_originals(tx, needs.originals) if needs.originals else []
+    originals = await loading.load_originals(tx, needs.originals) if needs.originals else []
     for original in originals:
         needs.accounts.update(original.accounts())
     if needs.holds:
-        standing_on = await store.hold_accounts(tx, needs.holds)
+        standing_on = await loading.hold_accounts(tx, needs.holds)
         needs.accounts.update(account for account, _ in standing_on.values())
         currencies = needs.placed | {hold: currency for hold, (_, currency) in standing_on.items()}
         for capture in needs.captures:
             if capture.hold in currencies:
                 needs.party(party_of(capture.credit, currencies[capture.hold]))
-    accounts = await store.lock_accounts(tx, needs.accounts, seen.of(needs.accounts))
+    accounts = await loading.lock_accounts(tx, needs.accounts, seen.of(needs.accounts))
     # From here on nobody else can move these accounts, so what is read now is what will be true at the commit.
-    stored, plain = await store.load_outcomes(tx, needs.ids) if needs.ids else ({}, [])
-    posted = await store.load_posted(tx, plain) if plain else []
+    stored, plain = await loading.load_outcomes(tx, needs.ids) if needs.ids else ({}, [])
+    posted = await loading.load_posted(tx, plain) if plain else []
     needs.wallets.update(a.facts.wallet for a in accounts.values() if a.facts.wallet is not None)
     known = {wallet: owner for wallet in needs.wallets if (owner := owners.get(wallet)) is not None}
     if len(known) < len(needs.wallets):
-        learned = await store.load_owners(tx, needs.wallets - known.keys())
+        learned = await loading.load_owners(tx, needs.wallets - known.keys())
         owners.learn(learned)
         known |= learned
     remembered: dict[TransferKey | HoldKey, Remembered] = {
@@ -218,8 +218,8 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners, seen: 
     books = Books(
         accounts=accounts,
         owners=known,
-        holds=await store.load_holds(tx, needs.holds, accounts) if needs.holds else {},
-        originals=await store.with_reversed(tx, originals, accounts) if originals else {},
+        holds=await loading.load_holds(tx, needs.holds, accounts) if needs.holds else {},
+        originals=await loading.with_reversed(tx, originals, accounts) if originals else {},
         remembered=remembered,
     )
     return books, {id_: outcome.status for id_, outcome in stored.items()}
@@ -230,9 +230,9 @@ class Written(NamedTuple):
 
     answers: list[Answer]
     transfers: list[Transfer]
-    entries: list[store.EntryRow]
-    outcomes: list[store.OutcomeRow]
-    events: list[store.EventRow]
+    entries: list[writing.EntryRow]
+    outcomes: list[writing.OutcomeRow]
+    events: list[writing.EventRow]
 
 
 def write(asked: Sequence[Asked], decided: Decided, statuses: dict[UUID, int], now: datetime) -> Written:
@@ -277,7 +277,9 @@ class _Answers:
         self._fresh[command.id] = answer
         if isinstance(outcome, Posted) and isinstance(command, PostTransfer) and command.plain:
             return
-        self._written.outcomes.append(store.OutcomeRow(command.id, command.content.fields, answer.status, answer.body))
+        self._written.outcomes.append(
+            writing.OutcomeRow(command.id, command.content.fields, answer.status, answer.body)
+        )
 
     def _repeat(self, id_: UUID, outcome: Replayed) -> Answer:
         stored = outcome.remembered.answer
@@ -313,7 +315,7 @@ def _facts(outcome: Result, answer: Answer, one: Asked, now: datetime, written: 
         _transfer(outcome.transfer, outcome.entries, one, written)
     elif isinstance(outcome, HoldChanged) and outcome.entries:
         hold = outcome.hold
-        written.entries.extend(store.EntryRow(entry, None, hold.id, now) for entry in outcome.entries)
+        written.entries.extend(writing.EntryRow(entry, None, hold.id, now) for entry in outcome.entries)
         kind = _HOLD_EVENTS[hold.state]
         written.events.append(_event(kind, hold, b'{"hold":' + answer.body + b"}", one, now))
     elif isinstance(outcome, Captured):
@@ -328,11 +330,11 @@ def _facts(outcome: Result, answer: Answer, one: Asked, now: datetime, written: 
 def _transfer(transfer: Transfer, entries: tuple[Entry, ...], one: Asked, written: Written) -> None:
     written.transfers.append(transfer)
     written.entries.extend(
-        store.EntryRow(entry, transfer.id, transfer.hold, transfer.effective_at) for entry in entries
+        writing.EntryRow(entry, transfer.id, transfer.hold, transfer.effective_at) for entry in entries
     )
     # A transfer is posted once, so its id serves the event as well; the relay writes the event from the transfer.
     written.events.append(
-        store.EventRow(
+        writing.EventRow(
             transfer.id,
             transfer_wire(transfer.id),
             TransferPosted.event_type,
@@ -343,9 +345,9 @@ def _transfer(transfer: Transfer, entries: tuple[Entry, ...], one: Asked, writte
     )
 
 
-def _event(kind: type[Event], hold: Hold, data: bytes, one: Asked, now: datetime) -> store.EventRow:
+def _event(kind: type[Event], hold: Hold, data: bytes, one: Asked, now: datetime) -> writing.EventRow:
     aggregate = str(HoldId(hold.id))
-    return store.EventRow(uuid7(now), aggregate, kind.event_type, kind.data_version, data.decode(), one.traceparent)
+    return writing.EventRow(uuid7(now), aggregate, kind.event_type, kind.data_version, data.decode(), one.traceparent)
 
 
 class Done(NamedTuple):
@@ -355,7 +357,7 @@ class Done(NamedTuple):
     accounts: Mapping[AccountKey, Account]
 
 
-async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, seen: Seen, clock: Clock) -> Done:
+async def run(tx: Tx, asked: Sequence[Asked], owners: Owners, seen: Seen, clock: Clock) -> Done:
     """Load, decide and write one batch in the open transaction."""
     books, statuses = await load(tx, [one.command for one in asked], owners, seen)
     # The moment is taken under the accounts' locks, so that an account's entries are recorded in the order of their
@@ -363,14 +365,15 @@ async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, seen: Seen, 
     now = clock.now()
     decided = apply(books, [one.command for one in asked], now)
     written = write(asked, decided, statuses, now)
-    writes = store.Writes()
-    store.save_accounts(writes, decided.accounts.values(), books.accounts, now)
-    store.save_transfers(writes, written.transfers, now)
-    store.save_entries(writes, written.entries, now)
-    store.save_dated_sums(writes, written.entries, now)
-    store.save_holds(writes, decided.holds.values())
-    store.save_reversals(writes, decided.originals.values())
-    store.save_outcomes(writes, written.outcomes, now)
-    store.save_events(writes, written.events, now)
+    writes = writing.Writes()
+    writing.save_accounts(writes, decided.accounts.values(), books.accounts, now)
+    writing.save_transfers(writes, written.transfers, now)
+    writing.save_unsealed(writes, written.transfers, now)
+    writing.save_entries(writes, written.entries, now)
+    writing.save_dated_sums(writes, written.entries, now)
+    writing.save_holds(writes, decided.holds.values())
+    writing.save_reversals(writes, decided.originals.values())
+    writing.save_outcomes(writes, written.outcomes, now)
+    writing.save_events(writes, written.events, now)
     await writes.send(tx)
     return Done(written.answers, {**books.accounts, **decided.accounts})

@@ -1,0 +1,35 @@
+"""SQL for commands, on asyncpg directly: `loading` what a batch touches under lock, `writing` what it changed.
+
+A batch is a dozen statements that carry a thousand rows each, and the driver's binary arrays and COPY are what makes
+them cheap. Every function takes the open transaction first, or gathers what it writes in `writing.Writes`.
+"""
+
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from ledgerlink_kit.limits import IDLE_IN_TRANSACTION_TIMEOUT_MS, LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS
+
+Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+"""A connection with an open transaction."""
+
+
+async def open_pool(database_url: str, *, application_name: str, size: int) -> asyncpg.Pool:
+    """Prepare a pool of at most ``size`` connections for batches; it connects on first use."""
+    return await asyncpg.create_pool(
+        database_url,
+        min_size=0,
+        max_size=size,
+        timeout=5,
+        command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 1,
+        # A backend that waits for the next batch is no burden; reconnecting for each quiet spell would be.
+        max_inactive_connection_lifetime=0,
+        server_settings={
+            "application_name": application_name,
+            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "lock_timeout": str(LOCK_TIMEOUT_MS),
+            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+            "timezone": "UTC",
+        },
+    )

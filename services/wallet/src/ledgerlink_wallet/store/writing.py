@@ -1,0 +1,287 @@
+"""Writing what a batch changed: gathered first, then sent in as few statements as there are large tables, and one."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from io import BytesIO
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from ledgerlink_wallet.domain.books import (
+    Account,
+    AccountKey,
+    Entry,
+    Hold,
+    HoldKey,
+    Movement,
+    Original,
+    Transfer,
+    TransferKey,
+)
+from ledgerlink_wallet.domain.fold import EMPTY, fold
+from ledgerlink_wallet.domain.stretches import BITS, LEVEL_MAX, micros_of
+from ledgerlink_wallet.store import Tx, copying
+from ledgerlink_wallet.store.facts import ENTRIES, EVENTS, OUTCOMES, TRANSFERS, Facts
+
+
+class OutcomeRow(NamedTuple):
+    """An outcome to remember."""
+
+    id: UUID
+    fields: bytes
+    status: int
+    body: bytes
+
+
+class EventRow(NamedTuple):
+    """An event for the outbox: its data is JSON, or None when the relay is to tell it from the facts."""
+
+    id: UUID
+    aggregate: str
+    type: str
+    version: int
+    data: str | None
+    traceparent: str
+
+
+class EntryRow(NamedTuple):
+    """An entry with what caused it."""
+
+    entry: Entry
+    transfer: TransferKey | None
+    hold: HoldKey | None
+    effective_at: datetime
+
+
+_OPEN_ACCOUNTS: Final = """
+INSERT INTO accounts (id, code, currency, normal_side, may_overdraw, wallet_id, floor_minor, ceiling_minor, standing,
+                      debits_posted, credits_posted, debits_pending, credits_pending, version, opened_at)
+SELECT t.*, $15::timestamptz
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::uuid[], $7::bigint[], $8::bigint[],
+            $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[]) AS t
+"""
+_UPDATE_ACCOUNTS: Final = """
+UPDATE accounts SET standing = t.standing, debits_posted = t.dp, credits_posted = t.cp, debits_pending = t.dq,
+                    credits_pending = t.cq, version = t.version
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+     AS t(id, standing, dp, cp, dq, cq, version)
+WHERE accounts.id = t.id
+"""
+_SAVE_HOLDS: Final = """
+INSERT INTO holds (id, account_id, state, amount_minor, captured_minor, remaining_minor, expires_at, on_behalf_of,
+                   reference, recorded_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+                     $7::timestamptz[], $8::text[], $9::text[], $10::timestamptz[])
+ON CONFLICT (id) DO UPDATE SET state = excluded.state, captured_minor = excluded.captured_minor,
+                               remaining_minor = excluded.remaining_minor
+"""
+_SAVE_REVERSALS: Final = """
+INSERT INTO reversals (transfer_id, posting, posted_minor, reversed_minor)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[])
+ON CONFLICT (transfer_id, posting) DO UPDATE SET reversed_minor = excluded.reversed_minor
+"""
+_UNSEALED: Final = (
+    "INSERT INTO unsealed (recorded_at, transfers) SELECT * FROM unnest($1::timestamptz[], $2::integer[])"
+)
+
+_COPY_FROM: Final = 20
+"""From so many rows on COPY is cheaper than arrays, of which the driver looks at every element four times."""
+
+_PLACE: Final = re.compile(r"\$(\d+)")
+
+
+class Writes:
+    """What a batch writes, gathered so that it costs few round trips: one for all small parts, one per large table.
+
+    The small parts become one statement of data-modifying CTEs. No part reads what another writes, so their order does
+    not matter (PostgreSQL manual, section 7.8.4).
+    """
+
+    def __init__(self) -> None:
+        """Write nothing yet."""
+        self._parts: list[tuple[str, Sequence[Any]]] = []
+        self._copies: list[tuple[Facts, Sequence[tuple[Any, ...]]]] = []
+
+    def add(self, facts: Facts, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add ``rows`` to a table of facts, in order."""
+        if len(rows) >= _COPY_FROM:
+            self._copies.append((facts, rows))
+        else:
+            self.change(facts.statement, rows)
+
+    def change(self, statement: str, rows: Sequence[tuple[Any, ...]], *more: Any) -> None:
+        """Run ``statement`` with the columns of ``rows`` as its arrays, and ``more`` after them."""
+        if rows:
+            self._parts.append((statement, [*map(list, zip(*rows, strict=True)), *more]))
+
+    async def send(self, tx: Tx) -> None:
+        """Write it all."""
+        if self._parts:
+            values = [value for _, part in self._parts for value in part]
+            await tx.execute(_joined(tuple((statement, len(part)) for statement, part in self._parts)), *values)
+        for facts, rows in self._copies:
+            source = BytesIO(copying.table_of(rows, facts.pack))
+            await tx.copy_to_table(facts.table, source=source, columns=facts.columns, format="binary")
+
+
+@lru_cache(256)
+def _joined(parts: tuple[tuple[str, int], ...]) -> str:
+    """Make one statement of several, each with its number of parameters; the same parts give the same text."""
+    statements: list[str] = []
+    before = 0
+    for statement, count in parts:
+        # `before` is bound now: the substitution runs within this turn of the loop.
+        statements.append(_PLACE.sub(lambda place, shift=before: f"${int(place[1]) + shift}", statement))
+        before += count
+    *firsts, last = statements
+    if not firsts:
+        return last
+    ctes = ", ".join(f"part{number} AS ({statement})" for number, statement in enumerate(firsts))
+    return f"WITH {ctes} {last}"
+
+
+def save_accounts(
+    writes: Writes, changed: Collection[Account], known: Mapping[AccountKey, Account], now: datetime
+) -> None:
+    """Update the accounts that were loaded, open those that were not."""
+    fresh = [(*account.facts, *account[1:]) for account in changed if account.facts.id not in known]
+    # A key that another process is about to insert is waited for like a lock: so in the one order of locks as well.
+    fresh.sort(key=itemgetter(0))
+    old = [(account[0].id, *account[1:]) for account in changed if account.facts.id in known]
+    writes.change(_OPEN_ACCOUNTS, fresh, now)
+    writes.change(_UPDATE_ACCOUNTS, old)
+
+
+@lru_cache(100_000)
+def _uuid_text(uuid: UUID) -> str:
+    """Write a UUID as JSON has it; remembered, because accounts come again and again."""
+    return f'"{uuid}"'
+
+
+def _postings(movements: tuple[Movement, ...]) -> str:
+    """Write the postings' column: debit, its version, credit, its version, amount, currency, reversed posting."""
+    rows = [
+        f'[{_uuid_text(debit[0])},{debit_version},{_uuid_text(credit[0])},{credit_version},{amount},"{currency}",'
+        f"{'null' if undoes is None else undoes}]"
+        for debit, debit_version, credit, credit_version, amount, currency, undoes in movements
+    ]
+    return f"[{','.join(rows)}]"
+
+
+def save_transfers(writes: Writes, transfers: Sequence[Transfer], now: datetime) -> None:
+    """Write the facts of the transfers; their entries are written by `save_entries`."""
+    rows = [
+        (
+            transfer.id,
+            transfer.kind,
+            _postings(transfer.movements),
+            transfer.on_behalf_of,
+            transfer.reference,
+            orjson.dumps(transfer.metadata).decode() if transfer.metadata else "{}",
+            transfer.reverses,
+            transfer.hold,
+            transfer.effective_at,
+            now,
+        )
+        for transfer in transfers
+    ]
+    writes.add(TRANSFERS, rows)
+
+
+def save_unsealed(writes: Writes, transfers: Sequence[Transfer], now: datetime) -> None:
+    """Queue the commit's transfers for the sealer: one row, however many they are."""
+    if transfers:
+        writes.change(_UNSEALED, [(now, len(transfers))])
+
+
+def save_entries(writes: Writes, rows: Sequence[EntryRow], now: datetime) -> None:
+    """Write entries."""
+    records = [
+        (
+            after[0].id,
+            after[6],
+            side,
+            layer,
+            amount,
+            after[2],
+            after[3],
+            after[4],
+            after[5],
+            transfer,
+            hold,
+            effective_at,
+            now,
+        )
+        for (side, layer, amount, after), transfer, hold, effective_at in rows
+    ]
+    writes.add(ENTRIES, records)
+
+
+_DATED_SUMS: Final = f"""
+INSERT INTO dated_sums (account_id, level, bucket, version, debits_posted, credits_posted, debits_pending,
+                        credits_pending)
+SELECT account_id, level, bucket, version, debits_posted, credits_posted, debits_pending, credits_pending
+FROM (
+    SELECT e.account_id, l.level, e.moment >> ({BITS} * l.level) AS bucket, e.version,
+           coalesce(before.debits_posted, 0) + sum(e.debits_posted) OVER sums AS debits_posted,
+           coalesce(before.credits_posted, 0) + sum(e.credits_posted) OVER sums AS credits_posted,
+           coalesce(before.debits_pending, 0) + sum(e.debits_pending) OVER sums AS debits_pending,
+           coalesce(before.credits_pending, 0) + sum(e.credits_pending) OVER sums AS credits_pending,
+           lead(e.version) OVER sums IS NULL AS is_last
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+         AS e(account_id, version, moment, debits_posted, credits_posted, debits_pending, credits_pending)
+    CROSS JOIN (SELECT generate_series(0, {LEVEL_MAX})::smallint AS level) l
+    LEFT JOIN LATERAL (
+        SELECT s.* FROM dated_sums s
+        WHERE s.account_id = e.account_id AND s.level = l.level AND s.bucket = e.moment >> ({BITS} * l.level)
+        ORDER BY s.version DESC LIMIT 1
+    ) before ON true
+    WINDOW sums AS (PARTITION BY e.account_id, l.level, e.moment >> ({BITS} * l.level) ORDER BY e.version)
+) running
+WHERE level IN (0, {LEVEL_MAX}) OR is_last
+"""  # noqa: S608 - our own numbers
+
+
+def save_dated_sums(writes: Writes, rows: Sequence[EntryRow], now: datetime) -> None:
+    """Add the entries that are effective at another moment than ``now`` to the sums of their stretches of time.
+
+    Between the finest level and all of time one row per stretch and batch is enough: what is known at a moment ends
+    with a batch. The finest and the whole are kept for every entry, so that a statement can stop in a batch's midst.
+    """
+    records = [
+        (after[0].id, after[6], micros_of(effective_at), *fold(EMPTY, side, layer, amount))
+        for (side, layer, amount, after), _, _, effective_at in rows
+        if effective_at != now
+    ]
+    writes.change(_DATED_SUMS, records)
+
+
+def save_holds(writes: Writes, holds: Iterable[Hold]) -> None:
+    """Write holds that were placed and those that moved on."""
+    rows = [(hold[0], hold[1].id, *hold[2:]) for hold in holds]
+    writes.change(_SAVE_HOLDS, rows)
+
+
+def save_reversals(writes: Writes, originals: Iterable[Original]) -> None:
+    """Write how much of each posting is reversed by now."""
+    rows = [
+        (original.id, number, movement.amount_minor, done)
+        for original in originals
+        for number, (movement, done) in enumerate(zip(original.movements, original.reversed_minor, strict=True))
+        if done
+    ]
+    writes.change(_SAVE_REVERSALS, rows)
+
+
+def save_outcomes(writes: Writes, rows: Sequence[OutcomeRow], now: datetime) -> None:
+    """Remember what ids were answered."""
+    writes.add(OUTCOMES, [(*row, now) for row in rows])
+
+
+def save_events(writes: Writes, rows: Sequence[EventRow], now: datetime) -> None:
+    """Write events to the outbox, in order; the relay carries them."""
+    writes.add(EVENTS, [(*row, now) for row in rows])
