@@ -60,9 +60,12 @@ crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
 
 ##@ Measure it
-.PHONY: bench-gateway
+.PHONY: bench-gateway bench-ledger
 bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI route
 	@$(PYTHON_RUN) bench/gateway/run.py $(ARGS)
+
+bench-ledger: bootstrap ## transfers a second, beside pgbench in the same run (QUICK=1: three minutes; else half an hour)
+	@$(PYTHON_RUN) bench/ledger/run.py $(if $(QUICK),--quick) $(ARGS)
 
 ##@ Keep it
 .PHONY: fix export lock clean

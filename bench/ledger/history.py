@@ -1,0 +1,71 @@
+"""A ledger with a past: entries that PostgreSQL writes itself, consistent to the last version, faster than by posting.
+
+Round r moves 1 from account i to account i+1 for every i (the last one to the first), so every account has two entries
+a round and the running columns are plain arithmetic. The audit finds nothing wrong with it.
+"""
+
+import psycopg
+from cluster import Cluster
+from work import ACCOUNTS, code
+
+from ledgerlink_contracts.wallet.chart import Side
+from ledgerlink_wallet.domain.parties import account_key
+
+_ACCOUNTS = """
+CREATE TEMP TABLE numbered (number int PRIMARY KEY, id uuid NOT NULL, code text NOT NULL);
+"""
+_FILL = """
+CREATE TEMP TABLE made AS
+SELECT gen_random_uuid() AS id, r, i, d.id AS debit, c.id AS credit,
+       CASE WHEN i = 0 THEN 2 * r + 1 ELSE 2 * r + 2 END AS debit_version,
+       CASE WHEN i = %(last)s THEN 2 * r + 2 ELSE 2 * r + 1 END AS credit_version,
+       %(start)s::timestamptz + make_interval(secs => r::float8 + i::float8 / %(accounts)s) AS at
+FROM generate_series(%(from)s::bigint, %(until)s::bigint - 1) r, generate_series(0, %(last)s) i
+JOIN numbered d ON d.number = i JOIN numbered c ON c.number = (i + 1) %% %(accounts)s;
+INSERT INTO transfers (id, kind, postings, metadata, effective_at, recorded_at)
+SELECT id, 'bench.history', jsonb_build_array(jsonb_build_array(debit, debit_version, credit, credit_version, 1, 'GBP',
+       NULL)), '{}', at, at FROM made ORDER BY r, i;
+INSERT INTO entries (account_id, version, side, layer, amount_minor, debits_posted, credits_posted, debits_pending,
+                     credits_pending, transfer_id, effective_at, recorded_at)
+SELECT debit, debit_version, 'debit', 'posted', 1, r + 1, CASE WHEN i = 0 THEN r ELSE r + 1 END, 0, 0, id, at, at
+FROM made
+UNION ALL
+SELECT credit, credit_version, 'credit', 'posted', 1, CASE WHEN i = %(last)s THEN r + 1 ELSE r END, r + 1, 0, 0, id, at,
+       at
+FROM made ORDER BY 1, 2;
+DROP TABLE made;
+"""
+_TOTALS = "UPDATE accounts SET debits_posted = %(rounds)s, credits_posted = %(rounds)s, version = 2 * %(rounds)s"
+_ROUNDS_AT_ONCE = 50
+
+
+def open_accounts(cluster: Cluster, database: str) -> None:
+    """Open the benchmark's accounts, empty."""
+    with psycopg.connect(cluster.dsn(database), autocommit=True) as connection, connection.cursor() as cursor:
+        with cursor.copy(
+            "COPY accounts (id, code, currency, normal_side, may_overdraw, standing, debits_posted, credits_posted, "
+            "debits_pending, credits_pending, version, opened_at) FROM STDIN"
+        ) as rows:
+            for number in range(ACCOUNTS):
+                key = account_key(code(number), "GBP")
+                start = "2020-01-01T00:00:00Z"
+                rows.write_row((key, code(number), "GBP", str(Side.CREDIT), True, "open", 0, 0, 0, 0, 0, start))
+        connection.execute("VACUUM ANALYZE")
+
+
+def write_history(cluster: Cluster, database: str, entries: int) -> None:
+    """Give every account its share of ``entries`` entries; the accounts must be open and untouched."""
+    rounds = entries // (2 * ACCOUNTS)
+    with psycopg.connect(cluster.dsn(database), autocommit=True) as connection:
+        connection.execute(_ACCOUNTS)
+        with connection.cursor().copy("COPY numbered FROM STDIN") as rows:
+            for number in range(ACCOUNTS):
+                rows.write_row((number, account_key(code(number), "GBP"), code(number)))
+        for first in range(0, rounds, _ROUNDS_AT_ONCE):
+            until = min(rounds, first + _ROUNDS_AT_ONCE)
+            values = {"last": ACCOUNTS - 1, "accounts": ACCOUNTS, "start": "2020-01-01T00:00:00Z"}
+            with psycopg.ClientCursor(connection) as cursor:
+                cursor.execute(_FILL, {**values, "from": first, "until": until})
+        connection.execute(_TOTALS, {"rounds": rounds})
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT")
