@@ -1,14 +1,16 @@
 """Proves one effect and one answer per Idempotency-Key: under races, crashes, other bodies, and refusals."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from ledgerlink_kit import phased
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import Kind, Refused, Unavailable
-from ledgerlink_kit.idempotency import Once, Reply, check_key, json_reply, once_for, purge, run_once, run_phased
+from ledgerlink_kit.idempotency import Once, Reply, check_key, json_reply, once_for, purge, refusal_reply, run_once
 
 CONTENT = {"amount_minor": 100, "currency": "GBP", "metadata": {"order": "7"}}
 
@@ -32,6 +34,20 @@ async def effects(db: Database) -> int:
         return await view.scalar(sa.text("SELECT count(*) FROM effects")) or 0
 
 
+async def run_phased(db: Database, work: Callable[[], Awaitable[int]]) -> Reply:
+    """Claim the key in a first transaction, and do ``work`` after it."""
+
+    async def begin(tx: Tx, _answer: phased.Answer) -> str:
+        await tx.execute(sa.text("SELECT 1"))
+        return "begun"
+
+    async def finish(begun: str, _answer: phased.Answer) -> Reply:
+        assert begun == "begun"
+        return render(await work())
+
+    return await phased.run(db, once(), begin, finish, refusal_reply)
+
+
 async def test_fifty_concurrent_requests_with_one_key_have_one_effect_and_one_answer(kit_db: Database) -> None:
     replies = await asyncio.gather(*(run_once(kit_db, once(), count, render) for _ in range(50)))
     assert await effects(kit_db) == 1
@@ -46,7 +62,7 @@ async def test_fifty_concurrent_phased_requests_have_one_effect_and_one_answer(k
         async with kit_db.transaction() as tx:
             return await count(tx)
 
-    replies = await asyncio.gather(*(run_phased(kit_db, once(), work, render) for _ in range(50)))
+    replies = await asyncio.gather(*(run_phased(kit_db, work) for _ in range(50)))
     assert await effects(kit_db) == 1
     assert {reply.body for reply in replies} == {b'{"number":1}'}
 
@@ -115,8 +131,8 @@ async def test_phased_work_that_meets_an_outage_gives_its_key_back(kit_db: Datab
         return 5
 
     with pytest.raises(Unavailable):
-        await run_phased(kit_db, once(), away, render)
-    reply = await run_phased(kit_db, once(), work, render)
+        await run_phased(kit_db, away)
+    reply = await run_phased(kit_db, work)
     assert (reply.body, reply.replayed) == (b'{"number":5}', False)
 
 
@@ -131,16 +147,16 @@ async def test_a_lease_that_ended_is_taken_over_and_one_that_lives_is_not(kit_db
     async def work() -> int:
         return 2
 
-    stalled = asyncio.create_task(run_phased(kit_db, once(), stall, render))
+    stalled = asyncio.create_task(run_phased(kit_db, stall))
     await started.wait()
     async with kit_db.transaction() as tx:
         await tx.execute(sa.text("UPDATE idempotency_keys SET lease_until = now() - interval '1 second'"))
-    taken = await run_phased(kit_db, once(), work, render)
+    taken = await run_phased(kit_db, work)
     go_on.set()
     # The one that was thought dead must not write over the answer that was given.
-    await stalled
-    replay = await run_phased(kit_db, once(), work, render)
-    assert taken.body == replay.body == b'{"number":2}'
+    told = await stalled
+    replay = await run_phased(kit_db, work)
+    assert taken.body == replay.body == told.body == b'{"number":2}'
 
 
 async def test_no_value_of_the_request_is_stored(kit_db: Database) -> None:

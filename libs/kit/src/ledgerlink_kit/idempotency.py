@@ -4,14 +4,11 @@ The key stands in the service's own PostgreSQL, committed together with the effe
 ``Idempotency-Replayed: true``; another request under the same key is refused and told what differs; a refusal is
 remembered like a success. (IETF draft *The Idempotency-Key HTTP Header Field*, and Stripe's documented behavior.)
 
-Two forms: `run_once` for work that fits one transaction, `run_phased` for work that calls the outside between
+Two forms: `run_once` for work that fits one transaction, `phased.run` for work that calls the outside between
 transactions. What is stored of the request are hashes of its fields, never their values.
 """
 
-import asyncio
 import hashlib
-import secrets
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeVar
@@ -27,14 +24,14 @@ from ledgerlink_kit.auth import Caller, authenticated
 from ledgerlink_kit.db import Database, LockTimeout, Tx
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.ids import TypedId
-from ledgerlink_kit.limits import IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_LEASE_S, IDEMPOTENCY_WAIT_S
+from ledgerlink_kit.limits import IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_LEASE_S
 from ledgerlink_kit.problem import MEDIA_TYPE, problem_body, problem_headers, status_of
 
 Result = TypeVar("Result")
 Id = TypeVar("Id", bound=TypedId)
 
 REPLAYED_HEADER: Final = "Idempotency-Replayed"
-_FORGOTTEN: Final = frozenset({Kind.RATE_LIMITED, Kind.LOCKED, Kind.UNAUTHENTICATED})
+FORGOTTEN: Final = frozenset({Kind.RATE_LIMITED, Kind.LOCKED, Kind.UNAUTHENTICATED})
 """Refusals that say "not now": a later try under the same key must be judged afresh."""
 _POLL_S: Final = 0.05
 _FIRST_ERROR: Final = 400
@@ -155,14 +152,14 @@ async def run_once(
         try:
             claimed = await claim(tx, once, None)
         except LockTimeout:
-            raise _in_flight() from None
+            raise in_flight() from None
         if isinstance(claimed, Reply):
             return claimed
         try:
             async with tx.begin_nested():
                 reply = render(await work(tx))
         except Refused as refusal:
-            if refusal.kind in _FORGOTTEN:
+            if refusal.kind in FORGOTTEN:
                 raise
             reply = refusal_reply(refusal)
         await store(tx, once, reply)
@@ -171,42 +168,7 @@ async def run_once(
     try:
         return await db.retrying(body)
     except LockTimeout:
-        raise _in_flight() from None
-
-
-async def run_phased(
-    db: Database, once: Once, work: Callable[[], Awaitable[Result]], render: Callable[[Result], Reply]
-) -> Reply:
-    """Do ``work``, which owns its transactions and may call the outside between them, at most once under the key.
-
-    The key is leased for a minute: a process that dies leaves a lease that ends, and the next request with the key runs
-    ``work`` again, so it must be re-runnable: ids come from `Once.derive`, and each step finds what was done before.
-    """
-    deadline = time.monotonic() + IDEMPOTENCY_WAIT_S
-    token = UUID(bytes=secrets.token_bytes(16))
-    while True:
-        async with db.transaction() as tx:
-            claimed = await claim(tx, once, token)
-        if isinstance(claimed, Reply):
-            return claimed
-        if claimed:
-            break
-        if time.monotonic() > deadline:
-            raise _in_flight()
-        await asyncio.sleep(_POLL_S)
-    try:
-        reply = render(await work())
-    except Refused as refusal:
-        if refusal.kind in _FORGOTTEN:
-            await release(db, once, token)
-            raise
-        reply = refusal_reply(refusal)
-    except BaseException:
-        await release(db, once, token)
-        raise
-    async with db.transaction() as tx:
-        await store(tx, once, reply)
-    return reply
+        raise in_flight() from None
 
 
 _INSERT: Final = text(
@@ -296,7 +258,8 @@ def _reused(stored: Mapping[str, str], given: Mapping[str, str]) -> Refused:
     )
 
 
-def _in_flight() -> Refused:
+def in_flight() -> Refused:
+    """Say that another request with the key is still being worked on."""
     return Refused(
         Kind.CONFLICT,
         "idempotency-in-flight",

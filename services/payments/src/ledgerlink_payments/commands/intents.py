@@ -8,13 +8,14 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 
 from ledgerlink_contracts.ids import AttemptId, IntentId, MerchantId, WalletId
+from ledgerlink_kit import phased
 from ledgerlink_kit.db import Tx, constraint_name
 from ledgerlink_kit.errors import Kind, Refused
-from ledgerlink_kit.idempotency import Once, Reply
+from ledgerlink_kit.idempotency import Once, Reply, in_flight
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.telemetry import span
 from ledgerlink_payments import store, tables
-from ledgerlink_payments.commands import attempts, keys
+from ledgerlink_payments.commands import attempts
 from ledgerlink_payments.commands.records import LEASE, LeaseLost, canceled, tell, tell_intent
 from ledgerlink_payments.domain import intents, refusals
 from ledgerlink_payments.domain.actors import Actor
@@ -49,10 +50,10 @@ class NewIntent:
     confirm: bool = False
 
 
-async def create(rt: Runtime, once: Once, actor: Actor, new: NewIntent, render: Render, refuse: keys.Refuse) -> Reply:
+async def create(rt: Runtime, once: Once, actor: Actor, new: NewIntent, render: Render, refuse: phased.Refuse) -> Reply:
     """Create an intent and, when asked to, pay it. Refuses what `_check` refuses, and an absent destination."""
 
-    async def begin_it(tx: Tx, answer: keys.Answer) -> Begun:
+    async def begin_it(tx: Tx, answer: phased.Answer) -> Begun:
         intent = _drafted(rt, once, actor, new)
         if not new.confirm:
             if await _add(tx, intent):
@@ -159,11 +160,11 @@ async def _found_again(tx: Tx, intent_id: IntentId, attempt_id: AttemptId) -> Be
 async def _run(
     rt: Runtime,
     once: Once,
-    begin_it: Callable[[Tx, keys.Answer], Awaitable[Begun]],
+    begin_it: Callable[[Tx, phased.Answer], Awaitable[Begun]],
     render: Render,
-    refuse: keys.Refuse,
+    refuse: phased.Refuse,
 ) -> Reply:
-    async def finish(begun: Begun, answer: keys.Answer) -> Reply:
+    async def finish(begun: Begun, answer: phased.Answer) -> Reply:
         intent, attempt, fresh = begun
 
         async def keep(tx: Tx, after: Intent) -> None:
@@ -176,10 +177,10 @@ async def _run(
         try:
             after, _ = await attempts.advance(rt, (intent, attempt), fresh=fresh, keep=keep)
         except LeaseLost:
-            raise keys.in_flight() from None
+            raise in_flight() from None
         return render(after)
 
-    return await keys.run(rt.db, once, begin_it, finish, refuse)
+    return await phased.run(rt.db, once, begin_it, finish, refuse)
 
 
 async def _take_over(rt: Runtime, attempt: Attempt) -> Attempt:
@@ -188,7 +189,7 @@ async def _take_over(rt: Runtime, attempt: Attempt) -> Attempt:
     token = uuid7(now)
     async with rt.db.transaction() as tx:
         if not await store.claim_due(tx, tables.attempts, token, now, LEASE, only=attempt.id.uuid):
-            raise keys.in_flight()
+            raise in_flight()
         taken = await store.attempt(tx, attempt.id)
     assert taken is not None, "it has just been claimed"
     return taken
@@ -213,11 +214,11 @@ async def confirm(
     intent_id: IntentId,
     payment_method: str | None,
     render: Render,
-    refuse: keys.Refuse,
+    refuse: phased.Refuse,
 ) -> Reply:
     """Pay an intent, with ``payment_method`` if it is given. Refuses `payment-intent-unexpected-state`."""
 
-    async def begin_it(tx: Tx, _answer: keys.Answer) -> Begun:
+    async def begin_it(tx: Tx, _answer: phased.Answer) -> Begun:
         intent = await _mine(tx, actor, intent_id, or_merchant=False)
         mine = once.derive(AttemptId)
         if intent.latest_attempt == mine:
@@ -245,11 +246,11 @@ async def capture(
     intent_id: IntentId,
     amount_minor: int | None,
     render: Render,
-    refuse: keys.Refuse,
+    refuse: phased.Refuse,
 ) -> Reply:
     """Collect what is reserved, all or ``amount_minor`` of it; the rest is released. Refuses `amount-too-large`."""
 
-    async def begin_it(tx: Tx, _answer: keys.Answer) -> Begun:
+    async def begin_it(tx: Tx, _answer: phased.Answer) -> Begun:
         intent = await _mine(tx, actor, intent_id, or_merchant=True)
         begun_by = once.derive(AttemptId).uuid
         if (found := await _begun_before(tx, intent, begun_by)) is not None:
@@ -268,11 +269,11 @@ async def cancel(
     intent_id: IntentId,
     reason: CancellationReason | None,
     render: Render,
-    refuse: keys.Refuse,
+    refuse: phased.Refuse,
 ) -> Reply:
     """Give an intent up; what is reserved goes back. Refuses `payment-intent-unexpected-state`."""
 
-    async def begin_it(tx: Tx, answer: keys.Answer) -> Begun:
+    async def begin_it(tx: Tx, answer: phased.Answer) -> Begun:
         intent = await _mine(tx, actor, intent_id, or_merchant=True)
         begun_by = once.derive(AttemptId).uuid
         if (found := await _begun_before(tx, intent, begun_by)) is not None:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ledgerlink_contracts.ids import MerchantId
+from ledgerlink_kit import phased
 from ledgerlink_kit.db import Tx
 from ledgerlink_kit.idempotency import Once, Reply
 from ledgerlink_kit.telemetry import span
 from ledgerlink_payments import store
-from ledgerlink_payments.commands import keys
 from ledgerlink_payments.domain import objects
 from ledgerlink_payments.domain.actors import Actor
 from ledgerlink_payments.domain.merchants import Merchant
@@ -28,7 +28,7 @@ class NewMerchant:
 
 
 async def create(
-    rt: Runtime, once: Once, actor: Actor, new: NewMerchant, render: Callable[[Merchant], Reply], refuse: keys.Refuse
+    rt: Runtime, once: Once, actor: Actor, new: NewMerchant, render: Callable[[Merchant], Reply], refuse: phased.Refuse
 ) -> Reply:
     """Make a merchant."""
     merchant = Merchant(
@@ -43,15 +43,15 @@ async def create(
         metadata=new.metadata,
     )
 
-    async def begin(tx: Tx, answer: keys.Answer) -> Merchant:
+    async def begin(tx: Tx, answer: phased.Answer) -> Merchant:
         if await store.add_merchant(tx, merchant):
             told = ("account.updated", objects.account(merchant), merchant.owner, merchant.id)
             await store.add_events(tx, [told], rt.clock.now())
         await answer.keep(tx, render(merchant))
         return merchant
 
-    async def finish(begun: Merchant, _answer: keys.Answer) -> Reply:
+    async def finish(begun: Merchant, _answer: phased.Answer) -> Reply:
         return render(begun)
 
     with span("create_merchant"):
-        return await keys.run(rt.db, once, begin, finish, refuse)
+        return await phased.run(rt.db, once, begin, finish, refuse)

@@ -7,13 +7,14 @@ from typing import Final
 import structlog
 
 from ledgerlink_contracts.ids import MerchantId, PayoutId
+from ledgerlink_kit import phased
 from ledgerlink_kit.db import Tx
 from ledgerlink_kit.errors import Kind, Refused, Unavailable
-from ledgerlink_kit.idempotency import Once, Reply
+from ledgerlink_kit.idempotency import Once, Reply, in_flight
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.telemetry import span
 from ledgerlink_payments import store, tables
-from ledgerlink_payments.commands import keys, ledger
+from ledgerlink_payments.commands import ledger
 from ledgerlink_payments.commands.records import LEASE, KeepPayout, LeaseLost, record_payout, tell_payout
 from ledgerlink_payments.connectors import PayoutAnswer, PayoutOutcome, PayoutRequest
 from ledgerlink_payments.domain import postings, refusals
@@ -56,10 +57,10 @@ class _Begun:
     fresh: bool
 
 
-async def create(rt: Runtime, once: Once, actor: Actor, new: NewPayout, render: Render, refuse: keys.Refuse) -> Reply:
+async def create(rt: Runtime, once: Once, actor: Actor, new: NewPayout, render: Render, refuse: phased.Refuse) -> Reply:
     """Pay a merchant out. Refuses `balance-insufficient`, and `payout-in-progress` while another is being set aside."""
 
-    async def begin(tx: Tx, _answer: keys.Answer) -> _Begun:
+    async def begin(tx: Tx, _answer: phased.Answer) -> _Begun:
         merchant = await store.merchant(tx, new.merchant, lock=True)
         if merchant is None or not (actor.sees_all or merchant.owner == actor.subject):
             raise refusals.missing("account", str(new.merchant), "Stripe-Account")
@@ -72,7 +73,7 @@ async def create(rt: Runtime, once: Once, actor: Actor, new: NewPayout, render: 
             raise _in_progress()
         return _Begun(merchant, found, fresh=False)
 
-    async def finish(begun: _Begun, answer: keys.Answer) -> Reply:
+    async def finish(begun: _Begun, answer: phased.Answer) -> Reply:
         payout = begun.payout
 
         async def keep(tx: Tx, after: Payout) -> None:
@@ -85,13 +86,13 @@ async def create(rt: Runtime, once: Once, actor: Actor, new: NewPayout, render: 
             try:
                 payout = await advance(rt, payout, begun.merchant, fresh=begun.fresh, keep=keep)
             except LeaseLost:
-                raise keys.in_flight() from None
+                raise in_flight() from None
         if payout.failure_code == INSUFFICIENT:
             raise refusals.balance_insufficient(await available(rt, payout), payout.currency)
         return render(payout)
 
     with span("create_payout", merchant=str(new.merchant)):
-        return await keys.run(rt.db, once, begin, finish, refuse)
+        return await phased.run(rt.db, once, begin, finish, refuse)
 
 
 def _in_progress() -> Refused:
@@ -119,7 +120,7 @@ async def _take_over(rt: Runtime, payout: Payout) -> Payout:
     now = rt.clock.now()
     async with rt.db.transaction() as tx:
         if not await store.claim_due(tx, tables.payouts, uuid7(now), now, LEASE, only=payout.id.uuid):
-            raise keys.in_flight()
+            raise in_flight()
         taken = await store.payout(tx, payout.id)
     assert taken is not None, "it has just been claimed"
     return taken

@@ -8,13 +8,14 @@ from typing import Final
 import structlog
 
 from ledgerlink_contracts.ids import IntentId, MerchantId, RefundId
+from ledgerlink_kit import phased
 from ledgerlink_kit.db import Tx
 from ledgerlink_kit.errors import Refused, Unavailable
-from ledgerlink_kit.idempotency import Once, Reply
+from ledgerlink_kit.idempotency import Once, Reply, in_flight
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.telemetry import span
 from ledgerlink_payments import store, tables
-from ledgerlink_payments.commands import keys, ledger
+from ledgerlink_payments.commands import ledger
 from ledgerlink_payments.commands.records import LEASE, KeepRefund, LeaseLost, record_refund, tell_refund
 from ledgerlink_payments.connectors import RefundAnswer, RefundOutcome, RefundRequest
 from ledgerlink_payments.domain import intents, postings, refusals
@@ -56,10 +57,10 @@ _VERBS: Final = {
 }
 
 
-async def create(rt: Runtime, once: Once, actor: Actor, new: NewRefund, render: Render, refuse: keys.Refuse) -> Reply:
+async def create(rt: Runtime, once: Once, actor: Actor, new: NewRefund, render: Render, refuse: phased.Refuse) -> Reply:
     """Give money back. Refuses `charge-already-refunded`, `amount-too-large`, `payment-intent-unexpected-state`."""
 
-    async def begin(tx: Tx, _answer: keys.Answer) -> tuple[Refund, bool]:
+    async def begin(tx: Tx, _answer: phased.Answer) -> tuple[Refund, bool]:
         found = await store.refund(tx, once.derive(RefundId))
         if found is not None:
             return found, False
@@ -71,7 +72,7 @@ async def create(rt: Runtime, once: Once, actor: Actor, new: NewRefund, render: 
         await tell_refund(tx, rt, refund, "refund.created")
         return refund, True
 
-    async def finish(begun: tuple[Refund, bool], answer: keys.Answer) -> Reply:
+    async def finish(begun: tuple[Refund, bool], answer: phased.Answer) -> Reply:
         refund, fresh = begun
 
         async def keep(tx: Tx, after: Refund) -> None:
@@ -84,12 +85,12 @@ async def create(rt: Runtime, once: Once, actor: Actor, new: NewRefund, render: 
         try:
             return render(await advance(rt, refund, fresh=fresh, keep=keep))
         except LeaseLost:
-            raise keys.in_flight() from None
+            raise in_flight() from None
 
     with span("create_refund", intent=str(new.intent)):
         if new.exchange is not None and not actor.may_exchange:
             raise refusals.not_allowed("payments:exchange", "Setting an exchange")
-        return await keys.run(rt.db, once, begin, finish, refuse)
+        return await phased.run(rt.db, once, begin, finish, refuse)
 
 
 async def _refundable(tx: Tx, actor: Actor, intent_id: IntentId) -> Intent:
@@ -135,7 +136,7 @@ async def _take_over(rt: Runtime, refund: Refund) -> Refund:
     now = rt.clock.now()
     async with rt.db.transaction() as tx:
         if not await store.claim_due(tx, tables.refunds, uuid7(now), now, LEASE, only=refund.id.uuid):
-            raise keys.in_flight()
+            raise in_flight()
         taken = await store.refund(tx, refund.id)
     assert taken is not None, "it has just been claimed"
     return taken

@@ -7,12 +7,12 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from ledgerlink_contracts.ids import EventId, WebhookEndpointId
+from ledgerlink_kit import phased
 from ledgerlink_kit.db import Tx
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.idempotency import Once, Reply
 from ledgerlink_kit.ids import InvalidId, TypedId
 from ledgerlink_kit.telemetry import span
-from ledgerlink_payments.commands import keys
 from ledgerlink_payments.domain import addresses, refusals, webhooks
 from ledgerlink_payments.domain.actors import Actor
 from ledgerlink_payments.domain.webhooks import Endpoint
@@ -49,7 +49,7 @@ async def create(
     actor: Actor,
     new: NewEndpoint,
     shown: Shown,
-    refuse: keys.Refuse,
+    refuse: phased.Refuse,
     *,
     allow_loopback: bool,
 ) -> Reply:
@@ -82,7 +82,7 @@ async def change(
     text: str,
     changes: Changes,
     shown: Shown,
-    refuse: keys.Refuse,
+    refuse: phased.Refuse,
     *,
     allow_loopback: bool,
 ) -> Reply:
@@ -108,7 +108,7 @@ async def change(
 
 
 async def rotate_secret(
-    rt: Runtime, once: Once, actor: Actor, text: str, overlap: timedelta, shown: Shown, refuse: keys.Refuse
+    rt: Runtime, once: Once, actor: Actor, text: str, overlap: timedelta, shown: Shown, refuse: phased.Refuse
 ) -> Reply:
     """Give an endpoint a fresh secret; the present one goes on signing for ``overlap``. Refuses `resource-missing`."""
 
@@ -137,7 +137,7 @@ async def replay(
     text: str,
     event: str,
     shown: Callable[[UUID], Reply],
-    refuse: keys.Refuse,
+    refuse: phased.Refuse,
 ) -> Reply:
     """Send one event to an endpoint once more. Refuses `resource-missing`, `too-many-replays`, and a disabled one."""
     now = rt.clock.now()
@@ -156,16 +156,16 @@ async def replay(
             )
         return delivery
 
-    async def begin(tx: Tx, answer: keys.Answer) -> UUID:
+    async def begin(tx: Tx, answer: phased.Answer) -> UUID:
         delivery = await work(tx)
         await answer.keep(tx, shown(delivery))
         return delivery
 
-    async def finish(begun: UUID, _answer: keys.Answer) -> Reply:
+    async def finish(begun: UUID, _answer: phased.Answer) -> Reply:
         return shown(begun)
 
     with span("replay_event"):
-        return await keys.run(rt.db, once, begin, finish, refuse)
+        return await phased.run(rt.db, once, begin, finish, refuse)
 
 
 async def _once(
@@ -173,19 +173,19 @@ async def _once(
     once: Once,
     work: Callable[[Tx], Awaitable[Endpoint]],
     shown: Shown,
-    refuse: keys.Refuse,
+    refuse: phased.Refuse,
 ) -> Reply:
     """Run ``work`` once under the key, in one transaction with its answer."""
 
-    async def begin(tx: Tx, answer: keys.Answer) -> Endpoint:
+    async def begin(tx: Tx, answer: phased.Answer) -> Endpoint:
         endpoint = await work(tx)
         await answer.keep(tx, shown(endpoint))
         return endpoint
 
-    async def finish(begun: Endpoint, _answer: keys.Answer) -> Reply:
+    async def finish(begun: Endpoint, _answer: phased.Answer) -> Reply:
         return shown(begun)
 
-    return await keys.run(rt.db, once, begin, finish, refuse)
+    return await phased.run(rt.db, once, begin, finish, refuse)
 
 
 async def _own(tx: Tx, actor: Actor, text: str) -> Endpoint:

@@ -1,8 +1,7 @@
-"""One effect and one answer per Idempotency-Key, in as few transactions as phases need.
+"""One effect and one answer per Idempotency-Key, for work that calls the outside between its transactions.
 
-The kit's `run_phased` claims and answers the key in transactions of its own. A payment has a first transaction (the
-attempt is recorded) and a last one (its answer is recorded) anyway, so the key is claimed in the first and answered in
-the last: two commits per payment in place of four.
+Such work has a first transaction (the attempt is recorded) and a last one (its answer is recorded) anyway, so the key
+is claimed in the first and answered in the last: two commits in place of four.
 """
 
 import asyncio
@@ -13,15 +12,14 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from ledgerlink_kit.db import Database, LockTimeout, Tx
-from ledgerlink_kit.errors import Kind, Refused
-from ledgerlink_kit.idempotency import Once, Reply, claim, release, store
+from ledgerlink_kit.errors import Refused
+from ledgerlink_kit.idempotency import FORGOTTEN, Once, Reply, claim, in_flight, release, store
 from ledgerlink_kit.limits import IDEMPOTENCY_WAIT_S
 
 Begun = TypeVar("Begun")
 Refuse = Callable[[Refused], Reply]
 
 _POLL_S: Final = 0.05
-_FORGOTTEN: Final = frozenset({Kind.RATE_LIMITED, Kind.LOCKED, Kind.UNAUTHENTICATED})
 
 
 class Answer:
@@ -60,7 +58,7 @@ async def run(
         assert begun is not None, "a claimed key has begun"
         reply = await finish(begun, answer)
     except Refused as refusal:
-        if refusal.kind in _FORGOTTEN or refusal.code.startswith("idempotency-"):
+        if refusal.kind in FORGOTTEN or refusal.code.startswith("idempotency-"):
             await release(db, once, token)
             raise
         return await _remember(db, once, token, refuse(refusal), held=begun is not None)
@@ -109,13 +107,3 @@ async def _remember(db: Database, once: Once, token: UUID, reply: Reply, *, held
         if claimed or held:
             await store(tx, once, reply)
     return reply
-
-
-def in_flight() -> Refused:
-    """Say that another request with the key is still being worked on."""
-    return Refused(
-        Kind.CONFLICT,
-        "idempotency-in-flight",
-        "A request with this Idempotency-Key is still being worked on. Ask again in a moment with the same key.",
-        retry_after_s=1,
-    )
