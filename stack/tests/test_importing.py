@@ -1,4 +1,4 @@
-"""Proves `ledgerlink import`: lines in piles, a cut waited out and sent again, exit codes, and plain words for what is unusable."""
+"""Proves `ledgerlink import`: piles of lines, a cut waited out, exit codes, and plain words for what is unusable."""
 
 from __future__ import annotations
 
