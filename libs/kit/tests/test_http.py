@@ -1,5 +1,6 @@
 """Proves the shell of every service: problems for what goes wrong, ids and traces kept, limits held, health told."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -7,13 +8,13 @@ import httpx
 import orjson
 import pytest
 import pytest_asyncio
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import Field, SecretStr
 
 from ledgerlink_kit.auth import Caller, requires
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import Defect, Kind, Refused, Unavailable
-from ledgerlink_kit.http_app import create_app
+from ledgerlink_kit.http_app import StreamedRoute, create_app
 from ledgerlink_kit.http_client import HttpClient, HttpReply
 from ledgerlink_kit.idempotency import OnceHeader, json_reply, once_for, run_once
 from ledgerlink_kit.money import AmountMinor, CurrencyCode
@@ -49,6 +50,12 @@ async def fail(name: str) -> None:
     }[name]
 
 
+@router.post("/streams/{name}")
+async def count_bytes(name: str, _caller: Writer, request: Request) -> dict[str, Any]:
+    pieces = [len(piece) async for piece in request.stream()]
+    return {"name": name, "bytes": sum(pieces)}
+
+
 async def check_part() -> None:
     if away:
         raise Unavailable("part-unavailable", "The part is away.")
@@ -63,6 +70,7 @@ def app_of(mint: TokenMint) -> FastAPI:
         verifier=mint.verifier(),
         readiness={"part": check_part},
         runtime=None,
+        streamed=[StreamedRoute("POST", re.compile(r"/streams/[^/]+"), "application/x-ndjson")],
     )
 
 
@@ -284,3 +292,39 @@ def test_settings_are_printed_without_their_secrets() -> None:
     )
     assert "hush" not in str(settings.redacted())
     assert "hush" not in repr(settings.database_url)
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_streamed_routes_body_has_no_limit_of_the_shells(client: httpx.AsyncClient, is_chunked: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x" * 1024 * 1024
+
+    content = pieces() if is_chunked else b"x" * 3 * 1024 * 1024
+    answer = await client.post("/streams/a", content=content, headers={"Content-Type": "application/x-ndjson"})
+    assert (answer.status_code, answer.json()) == (200, {"name": "a", "bytes": 3 * 1024 * 1024})
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type", "status"),
+    [
+        ("/streams/a", "application/json", 415),
+        ("/streams/a/b", "application/x-ndjson", 415),
+        ("/things", "application/x-ndjson", 415),
+        ("/streams/a/b", "application/json", 404),
+    ],
+)
+async def test_only_the_streamed_route_reads_its_media_type(
+    client: httpx.AsyncClient, path: str, media_type: str, status: int
+) -> None:
+    answer = await client.post(path, content=b"{}", headers={"Content-Type": media_type})
+    assert answer.status_code == status
+
+
+async def test_beside_a_streamed_route_the_limit_holds(client: httpx.AsyncClient) -> None:
+    body = b" " * (1024 * 1024 + 1)
+    answers = [
+        await client.request(method, path, content=body, headers={"Content-Type": "application/x-ndjson"})
+        for method, path in (("POST", "/streams"), ("POST", "/streams/a/b"), ("PUT", "/streams/a"))
+    ]
+    assert [answer.status_code for answer in answers] == [413, 413, 413]

@@ -328,6 +328,14 @@ def verify_consistency(desk: Desk, arguments: argparse.Namespace) -> int:
     return proofs.consistency(arguments, desk.console)
 
 
+def import_file(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Import transfers from a file of lines of JSON into the running stack."""
+    _, known, ports = desk.plan()
+    from ledgerlink_stack.importing import Door, run  # noqa: PLC0415 - only this verb pays for an HTTP client
+
+    return run(arguments, Door(ports.url("gateway"), ADMIN_EMAIL, known.admin_password))
+
+
 def serve_tests(desk: Desk, _arguments: argparse.Namespace) -> int:
     """Keep a throw-away PostgreSQL and Valkey running for repeated test runs, until Ctrl-C."""
     folder = Path(tempfile.mkdtemp(prefix="ledgerlink-test-"))
@@ -406,6 +414,16 @@ def parser() -> argparse.ArgumentParser:
             "--key", metavar="VKEY|FILE", help="the verifier key to believe; without it the one that the file names"
         )
         checker.add_argument("--json", action="store_true", help="for programs")
+    lines = verb(
+        "import",
+        import_file,
+        "\nOne transfer order a line (NDJSON, also gzipped). A broken connection is waited out; an import that was cut"
+        "\nshort goes on with --resume and the same file. Exit code 1: lines were not posted, 2: unusable input.",
+    )
+    lines.add_argument("file", help="the file, or - for the standard input")
+    lines.add_argument("--label", help="a name for the import, up to 500 characters")
+    lines.add_argument("--resume", metavar="IMPORT", help="the import (imp_…) to go on with")
+    lines.add_argument("--json", action="store_true", help="for programs")
     verb("test-servers", serve_tests)
     return result
 

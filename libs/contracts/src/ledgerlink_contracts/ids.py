@@ -27,6 +27,10 @@ class HoldId(TypedId, prefix="hold"):
     """Funds reserved in a wallet; made by the caller or derived from their idempotency key."""
 
 
+class ImportId(TypedId, prefix="imp"):
+    """One import of transfers; derived from its caller's idempotency key."""
+
+
 class IntentId(TypedId, prefix="pi"):
     """What a payer is meant to pay."""
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from types import FrameType
@@ -64,13 +65,28 @@ _seconds = Histogram(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class StreamedRoute:
+    """A route whose body has no limit of the shell's: it reads its body piece by piece and bounds what it keeps.
+
+    ``path`` is matched against the whole path; ``media_type`` is the one type that the route reads.
+    """
+
+    method: str
+    path: re.Pattern[str]
+    media_type: str
+
+
 class _Shell:
     """Pure ASGI middleware: ids, trace context, body limit, media types, metrics, access log, the last resort."""
 
-    def __init__(self, app: ASGIApp, media_types: frozenset[str], body_bytes_max: int) -> None:
+    def __init__(
+        self, app: ASGIApp, media_types: frozenset[str], body_bytes_max: int, streamed: Sequence[StreamedRoute]
+    ) -> None:
         self._app = app
         self._media_types = media_types
         self._body_bytes_max = body_bytes_max
+        self._streamed = tuple(streamed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -102,9 +118,10 @@ class _Shell:
 
         try:
             with span(f"{scope['method']} {scope['path']}"):
-                refused = self._refuse(scope, headers)
+                streamed = self._streamed_route(scope) if self._streamed else None
+                refused = self._refuse(scope, headers, streamed)
                 if refused is None:
-                    await self._app(scope, self._bounded(receive), sending)
+                    await self._app(scope, receive if streamed else self._bounded(receive), sending)
                 else:
                     await _problem(scope, receive, sending, refused)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever happened, the caller gets a problem
@@ -115,17 +132,25 @@ class _Shell:
         finally:
             self._account(scope, status, time.perf_counter() - started)
 
-    def _refuse(self, scope: Scope, headers: Mapping[bytes, bytes]) -> HTTPException | None:
-        """Refuse by the head alone: a body that is too large, or of a type that no route reads."""
+    def _streamed_route(self, scope: Scope) -> StreamedRoute | None:
+        """Give the row of ``scope``'s request, if its route reads its body as it comes."""
+        method, path = scope["method"], scope["path"]
+        return next((row for row in self._streamed if row.method == method and row.path.fullmatch(path)), None)
+
+    def _refuse(
+        self, scope: Scope, headers: Mapping[bytes, bytes], streamed: StreamedRoute | None
+    ) -> HTTPException | None:
+        """Refuse by the head alone: a body that is too large, or of a type that the route does not read."""
         if scope["method"] not in _WITH_BODY:
             return None
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._body_bytes_max:
+        if streamed is None and length.isdigit() and int(length) > self._body_bytes_max:
             return _too_large(self._body_bytes_max)
         has_body = length != b"0" or b"transfer-encoding" in headers
         media_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
-        if has_body and media_type not in self._media_types:
-            allowed = " or ".join(sorted(self._media_types))
+        readable = self._media_types if streamed is None else {streamed.media_type}
+        if has_body and media_type not in readable:
+            allowed = " or ".join(sorted(readable))
             return HTTPException(415, f"Send the body as {allowed}.")
         return None
 
@@ -194,13 +219,15 @@ def create_app(  # noqa: PLR0913 - everything that differs between services, onc
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]] | None = None,
     media_types: Sequence[str] = ("application/json",),
     body_bytes_max: int = BODY_BYTES_MAX,
+    streamed: Sequence[StreamedRoute] = (),
     summary: str = "",
 ) -> FastAPI:
     """Make a service's app; ``runtime`` is what its routes find at ``request.app.state.runtime``.
 
     ``app.state.stopping`` is set when the server is asked to stop: an answer without an end of its own ends then.
 
-    ``readiness`` maps a part's name to a check that raises while the part is away.
+    ``readiness`` maps a part's name to a check that raises while the part is away. ``streamed`` names the routes whose
+    bodies ``body_bytes_max`` does not bound.
     """
     if not __debug__:
         raise SystemExit("LedgerLink keeps its assertions on: start Python without -O.")
@@ -217,7 +244,7 @@ def create_app(  # noqa: PLR0913 - everything that differs between services, onc
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
     problem.install(app)
-    app.add_middleware(_Shell, media_types=frozenset(media_types), body_bytes_max=body_bytes_max)
+    app.add_middleware(_Shell, media_types=frozenset(media_types), body_bytes_max=body_bytes_max, streamed=streamed)
     app.include_router(_kit_router(readiness))
     for router in routers:
         app.include_router(router)

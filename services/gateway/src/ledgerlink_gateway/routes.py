@@ -30,6 +30,8 @@ POLICIES: Final = (
 _SIGN_IN: Final = ("address", "sign-in")
 _CALLER: Final = ("address", "caller")
 _SMALL_BODY: Final = 64 * 1024
+_FILE: Final = 2**40
+_DAY_S: Final = 24 * 3600.0
 
 
 def _sign_in(name: str, path: str) -> Route:
@@ -107,6 +109,18 @@ ROUTES: Final = (
         exact=True,
         access=Access.PUBLIC,
         body_bytes_max=0,
+    ),
+    # A file of any size: it streams, as slowly as the ledger takes it, and the wallet bounds what it keeps of it.
+    Route(
+        name="imports",
+        prefix="/api/v1/imports",
+        upstream=WALLET,
+        target="/imports",
+        policies=_CALLER,
+        write_cost=2,
+        timeout_s=60.0,
+        body_bytes_max=_FILE,
+        upload_s_max=_DAY_S,
     ),
     _risk("decisions"),
     _risk("rules"),

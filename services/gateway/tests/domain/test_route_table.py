@@ -79,6 +79,7 @@ def test_a_name_or_a_prefix_may_stand_once_only() -> None:
         ("/api/v1/authx", None),
         ("/api/v1/auth/token/extra", "auth-token"),
         ("/api/v1/wallets/wal_1/balance", "wallets"),
+        ("/api/v1/imports/imp_1/lines", "imports"),
         ("/v1/payment_intents/pi_1/confirm", "payments"),
         ("/v1/connectors/sandbox/webhook", "connectors"),
         ("/v10/payment_intents", None),

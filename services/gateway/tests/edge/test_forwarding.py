@@ -218,6 +218,49 @@ async def test_a_large_body_streams_to_its_service_before_it_is_whole(make_stand
     writer.close()
 
 
+async def test_a_file_of_any_size_streams_to_its_import_no_faster_than_it_is_taken(make_stand: MakeStand) -> None:
+    stand = await make_stand()
+    size = 96 * 1024 * 1024
+    go_on = asyncio.Event()
+
+    async def take(
+        _request: RawRequest, _upstream: RawUpstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await go_on.wait()
+        received = 0
+        while received < size:
+            received += len(await reader.read(2**20))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    stand.upstream.reads_bodies = False
+    stand.upstream.answers = [take]
+    reader, writer = await asyncio.open_connection("127.0.0.1", stand.port)
+    headers = [("content-length", str(size)), ("content-type", "application/x-ndjson")]
+    path = "/api/v1/imports/imp_1/lines?from_line=0"
+    writer.write(request("POST", path, token=stand.token, headers=headers))
+    sent = 0
+
+    async def pour() -> None:
+        nonlocal sent
+        while sent < size:
+            writer.write(b"x" * 2**20)
+            sent += 2**20
+            await writer.drain()
+
+    pouring = asyncio.create_task(pour())
+    await asyncio.sleep(1)
+    held = sent
+    go_on.set()
+    reply = await asyncio.wait_for(read_reply(reader), 60)
+    await pouring
+    writer.close()
+
+    assert (reply.status, reply.body) == (200, b"{}")
+    # What the sockets' buffers and ours took while nobody read.
+    assert held < size // 2
+    assert stand.upstream.requests[0].target == "/imports/imp_1/lines?from_line=0"
+
+
 async def test_a_large_answer_streams_to_its_caller_no_faster_than_it_reads(stand: Stand) -> None:
     size, sent = 64 * 1024 * 1024, 0
 

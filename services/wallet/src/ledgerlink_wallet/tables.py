@@ -292,3 +292,50 @@ unsealed = sa.Table(
 )
 """The sealer's queue: one row per commit, with the moment that all its transfers carry and how many they are; or one
 per wallet that was opened."""
+
+imports = sa.Table(
+    "imports",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("opened_by", sa.Text, nullable=False),
+    sa.Column("label", sa.Text),
+    sa.Column("total_lines", sa.BigInteger),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("next_line", sa.BigInteger, nullable=False),
+    sa.Column("posted", sa.BigInteger, nullable=False),
+    sa.Column("replayed", sa.BigInteger, nullable=False),
+    sa.Column("refused", sa.BigInteger, nullable=False),
+    sa.Column("malformed", sa.BigInteger, nullable=False),
+    sa.Column("blank", sa.BigInteger, nullable=False),
+    sa.Column("busy_ms", sa.BigInteger, nullable=False),
+    sa.Column("opened_at", _MOMENT, nullable=False),
+    sa.Column("progressed_at", _MOMENT),
+    sa.Column("closed_at", _MOMENT),
+    sa.Column("upload", sa.Uuid),
+    sa.Column("upload_until", _MOMENT),
+    sa.CheckConstraint("state IN ('open', 'closed')", name="state"),
+    sa.CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name="closed_has_a_moment"),
+    sa.CheckConstraint("least(posted, replayed, refused, malformed, blank, busy_ms) >= 0", name="never_below_zero"),
+    sa.CheckConstraint("replayed <= posted", name="replayed_were_posted"),
+    # Every line that the cursor has passed is counted once, as one thing.
+    sa.CheckConstraint("next_line = posted + refused + malformed + blank", name="every_line_has_one_end"),
+    sa.CheckConstraint("(upload IS NULL) = (upload_until IS NULL)", name="an_upload_has_an_end"),
+    postgresql_with={"fillfactor": 70},
+)
+"""How far an import has come: `next_line` moves when what became of the lines before it is durable. `upload` is the one
+request that may move it, until `upload_until` unless it says that it is still there."""
+sa.Index("ix_imports_opened_at_id", imports.c.opened_at, imports.c.id)
+sa.Index("ix_imports_state_opened_at_id", imports.c.state, imports.c.opened_at, imports.c.id)
+
+import_problems = sa.Table(
+    "import_problems",
+    METADATA,
+    sa.Column("import_id", sa.Uuid, primary_key=True),
+    sa.Column("line", sa.BigInteger, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("problem", pg.JSONB, nullable=False),
+    sa.CheckConstraint("line >= 0", name="line"),
+    sa.CheckConstraint("outcome IN ('refused', 'malformed')", name="outcome"),
+)
+"""Facts: the lines of an import that were not posted, and why; written with the cursor's step past them."""

@@ -43,6 +43,7 @@ class Route:
     ``target`` replaces the prefix in the upstream's path. ``policies`` name rate limits, ``cost`` and ``write_cost``
     what a safe and an unsafe request are charged. ``timeout_s`` bounds the wait for the head of the answer and for each
     further piece of it. ``body_bytes_max`` bounds the request body. ``guards_cards`` refuses card data in it.
+    ``upload_s_max`` bounds how long a request whose body streams may take in all.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Route:
     write_cost: int = 1
     timeout_s: float = 15.0
     body_bytes_max: int = 1024 * 1024
+    upload_s_max: float = 300.0
     guards_cards: bool = False
     dialect: Dialect = Dialect.PROBLEM
 
@@ -145,7 +147,7 @@ def _faults(row: Route, policies: Mapping[str, Policy], upstreams: set[str]) -> 
         faults.append("without a target it would open the whole upstream, its metrics too")
     if row.upstream not in upstreams:
         faults.append(f"upstream {row.upstream} is unknown")
-    if row.timeout_s <= 0:
+    if min(row.timeout_s, row.upload_s_max) <= 0:
         faults.append("the timeout is not above zero")
     if row.body_bytes_max < 0:
         faults.append("the body limit is below zero")

@@ -17,8 +17,6 @@ from ledgerlink_gateway.edge.visit import Visit
 
 WATCH_AFTER_S: Final = 0.25
 """An exchange that takes longer is watched for the caller's leaving; most are over by then and need no watcher."""
-UPLOAD_S_MAX: Final = 300.0
-"""How long a streamed request may take in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ async def _forward_stream(
     exchange, connection = await upstream.send(request, route.timeout_s)
     loop = asyncio.get_running_loop()
     pump = loop.create_task(_pump(seen, route, edges.receive, connection, exchange, start))
-    answer = loop.create_task(exchange.head(UPLOAD_S_MAX))
+    answer = loop.create_task(exchange.head(route.upload_s_max))
     try:
         await asyncio.wait({pump, answer}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
