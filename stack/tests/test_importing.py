@@ -27,12 +27,12 @@ from ledgerlink_stack.importing import (
     Unusable,
     bring,
     carry,
-    count_lines,
     lines_of,
     piles_of,
     report,
     run,
     source_of,
+    survey,
 )
 from ledgerlink_stack.ports import free_port
 from ledgerlink_stack.trouble import Trouble
@@ -51,6 +51,7 @@ class Wallet:
         self.logins = 0
         self.order: dict[str, Any] = {}
         self.pieces: list[int] = []
+        self.keys: list[str] = []
         self.url = ""
 
     def view(self) -> dict[str, Any]:
@@ -66,6 +67,7 @@ class Wallet:
 
     async def opened(self, request: web.Request) -> web.Response:
         self.order = await request.json()
+        self.keys.append(request.headers["Idempotency-Key"])
         return web.json_response(self.view(), status=201)
 
     async def told(self, request: web.Request) -> web.Response:
@@ -173,6 +175,24 @@ async def test_an_import_goes_on_where_it_stands(tmp_path: Path, wallet: Wallet)
     assert (wallet.lines, wallet.pieces, wallet.order) == (lines, [3], {})
 
 
+async def test_the_same_file_under_the_same_label_is_the_same_import(tmp_path: Path, wallet: Wallet) -> None:
+    file, copy, other = tmp_path / "rows", tmp_path / "copy.gz", tmp_path / "other"
+    file.write_bytes(b"1\nbad\n")
+    copy.write_bytes(gzip.compress(b"1\nbad\n"))
+    other.write_bytes(b"1\nbad\n2\n")
+
+    await bring(asked(file), door(wallet), quiet())
+    shown = io.StringIO()
+    again = await bring(asked(copy), door(wallet), Console(file=shown, width=200))
+
+    assert wallet.pieces == [2]
+    assert len(again.problems) == 1
+    assert "imported before" in shown.getvalue()
+    assert wallet.keys[0] == wallet.keys[1]
+    keys = [survey(str(file), None)[1], survey(str(file), "b")[1], survey(str(other), "b")[1], survey("-", "b")[1]]
+    assert len({*keys, *wallet.keys}) == 5
+
+
 async def test_what_cannot_be_imported_is_said(tmp_path: Path, wallet: Wallet) -> None:
     good, empty, broken = tmp_path / "good", tmp_path / "empty", tmp_path / "broken"
     good.write_bytes(b"1\n2\n")
@@ -240,8 +260,8 @@ def test_piles_end_at_their_bytes_and_a_line_too_long_is_cut_to_what_shows_that_
 def test_lines_are_counted_whatever_they_are_packed_in(tmp_path: Path) -> None:
     file = tmp_path / "rows"
     file.write_bytes(gzip.compress(b"1\n\n2"))
-    assert count_lines(str(file)) == 3
-    assert count_lines("-") is None
+    assert survey(str(file), None)[0] == 3
+    assert survey("-", None)[0] is None
     with source_of(str(file)) as source:
         assert source.read() == b"1\n\n2"
 

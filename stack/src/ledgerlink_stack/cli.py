@@ -417,8 +417,10 @@ def parser() -> argparse.ArgumentParser:
     lines = verb(
         "import",
         import_file,
-        "\nOne transfer order a line (NDJSON, also gzipped). A broken connection is waited out; an import that was cut"
-        "\nshort goes on with --resume and the same file. Exit code 1: lines were not posted, 2: unusable input.",
+        "\nOne transfer order a line (NDJSON, also gzipped). A broken connection is waited out. The same file under"
+        "\nthe same label is the same import: run again it goes on where it stands, or changes nothing; a pipe goes on"
+        "\nwith --resume."
+        "\nExit code 1: lines were not posted, 2: unusable input.",
     )
     lines.add_argument("file", help="the file, or - for the standard input")
     lines.add_argument("--label", help="a name for the import, up to 500 characters")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import json
 import sys
 import time
@@ -131,12 +132,20 @@ def piles_of(source: BinaryIO, done: int) -> Iterator[Pile]:
         yield Pile(number - len(held), len(held), b"".join(held))
 
 
-def count_lines(name: str) -> int | None:
-    """Count the lines of a file, for the progress bar; a pipe cannot be read twice."""
+def survey(name: str, label: str | None) -> tuple[int | None, str]:
+    """Read a file once: how many lines it has, and the key of its import. A pipe is read once only, and its key is new.
+
+    The key is made of the lines and the label, so that the same file is the same import: run again it goes on, or
+    changes nothing. Under another label it is another import.
+    """
     if not Path(name).is_file():
-        return None
+        return None, uuid4().hex
+    digest, lines = hashlib.sha256((label or "").encode() + b"\n"), 0
     with source_of(name) as source:
-        return sum(1 for _ in lines_of(source))
+        for line in lines_of(source):
+            digest.update(line)
+            lines += 1
+    return lines, f"ledgerlink import {digest.hexdigest()}"
 
 
 class Link:
@@ -218,12 +227,14 @@ async def carry(
     return await link.ask("POST", f"{_API}/{import_}/close")
 
 
-async def open_or_find(link: Link, resume: str | None, label: str | None, total: int | None) -> Any:
-    """Give the import that is to go on, or a new one. Raises `Unusable` for one that is closed or none."""
+async def open_or_find(link: Link, resume: str | None, label: str | None, total: int | None, key: str) -> Any:
+    """Give the import that is to go on, or the one of ``key``. Raises `Unusable` when ``resume`` cannot go on."""
     if resume is None:
         order = {"label": label, "total_lines": total}
         body = json.dumps({name: value for name, value in order.items() if value is not None}).encode()
-        return await link.ask("POST", _API, body=body, key=uuid4().hex)
+        opened = await link.ask("POST", _API, body=body, key=key)
+        # The same key again is answered with the import as it was opened; it may have come far since.
+        return await link.ask("GET", f"{_API}/{opened['id']}")
     try:
         ImportId.parse(resume)
     except InvalidId as error:
@@ -236,14 +247,18 @@ async def open_or_find(link: Link, resume: str | None, label: str | None, total:
 
 async def bring(arguments: argparse.Namespace, door: Door, console: Console) -> Outcome:
     """Import what ``arguments`` name and tell ``console`` how it goes. Raises `Unusable` and `Trouble`."""
-    total = count_lines(arguments.file)
+    total, key = survey(arguments.file, arguments.label)
     begun = time.monotonic()
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
     with source_of(arguments.file) as source:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             link = Link(door, session)
-            view = await open_or_find(link, arguments.resume, arguments.label, total)
+            view = await open_or_find(link, arguments.resume, arguments.label, total, key)
             import_ = view["id"]
+            if view["state"] != "open":
+                console.print("This file was imported before; another --label imports it again.", highlight=False)
+                page = await link.ask("GET", f"{_API}/{import_}/problems?limit={SHOWN_PROBLEMS}")
+                return Outcome(view, page["items"], time.monotonic() - begun)
             try:
                 with _Bar(console, view, total) as bar:
                     view = await carry(link, source, import_, view["next_line"], bar.show)

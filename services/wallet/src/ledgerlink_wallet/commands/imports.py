@@ -362,7 +362,11 @@ def _malformed(error: ValidationError) -> Refused:
     """Say what is wrong with a line, in a bounded report that PostgreSQL can keep whatever the line's names are."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     if errors[0]["type"] == "json_invalid":
-        return Refused(Kind.INVALID, "malformed-line", f"The line is not JSON: {errors[0]['msg'][:200]}.")
+        return Refused(
+            Kind.INVALID,
+            "malformed-line",
+            f"The line is not JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')[:200]}.",
+        )
     shown = [{**one, "loc": [_shown(part) for part in one["loc"]]} for one in errors[:_ERRORS_SHOWN_MAX]]
     refusal = validation_refusal(shown)
     refusal.code = "invalid-line"
