@@ -6,16 +6,19 @@ stable ``code``, the ``request_id``, and whatever members the refusal carries.
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from ledgerlink_kit.errors import Kind, LedgerLinkError, Refused, Unavailable
 from ledgerlink_kit.telemetry import request_id
+
+Model = TypeVar("Model", bound=BaseModel)
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "https://ledgerlink.dev/problems/"
@@ -148,26 +151,41 @@ def framework_response(error: HTTPException) -> Response:
     return Response(orjson.dumps(body), error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
 
 
+KNOWN: Final = (LedgerLinkError, RequestValidationError, HTTPException)
+"""The errors that have a problem of their own."""
+
+
+def response_to(error: Exception) -> Response:
+    """Write one of the `KNOWN` errors as the problem that it is."""
+    if isinstance(error, RequestValidationError):
+        return problem_response(validation_refusal(error.errors()))
+    if isinstance(error, HTTPException):
+        return framework_response(error)
+    assert isinstance(error, LedgerLinkError)
+    if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        structlog.get_logger().warning("request_failed", code=error.code, detail=error.detail)
+    return problem_response(error)
+
+
 def install(app: FastAPI) -> None:
     """Give ``app`` the handlers that turn every error into a problem."""
 
-    async def refused(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, LedgerLinkError)
-        if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            structlog.get_logger().warning("request_failed", code=error.code, detail=error.detail)
-        return problem_response(error)
+    async def respond(_request: Request, error: Exception) -> Response:
+        return response_to(error)
 
-    async def invalid(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return problem_response(validation_refusal(error.errors()))
+    for kind in KNOWN:
+        app.add_exception_handler(kind, respond)
 
-    async def framework(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return framework_response(error)
 
-    app.add_exception_handler(LedgerLinkError, refused)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, framework)
+def read_body(model: type[Model], raw: bytes) -> Model:
+    """Read a JSON body as ``model``, in one pass. Raises `Refused` as a route of the framework would refuse it."""
+    if not raw:
+        raise validation_refusal([{"loc": ("body",), "type": "missing", "msg": "Field required"}])
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise validation_refusal([{**one, "loc": ("body", *one["loc"])} for one in found]) from None
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -58,6 +58,7 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
             imports.router,
         ],
         streamed=[imports.LINES],
+        hot=[transfers.HOT],
         verifier=verifier,
         readiness={"database": db.ping, "committer": committer.check},
         runtime=runtime,

@@ -265,3 +265,48 @@ async def test_without_ledger_write_other_parties_dates_and_owners_are_forbidden
     answers = [await service.call_as(alice, "POST", "/transfers", order, f"k{n}") for n, order in enumerate(orders)]
 
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "ledger-write-needed")}
+
+
+async def test_the_short_way_and_the_documented_route_refuse_in_the_same_words(service: Service) -> None:
+    """`POST /transfers` is answered on a short way of its own; with a query, by the route of the documentation."""
+    good = {"debit": "world", "credit": "merchant:m", "amount_minor": 1, "currency": "GBP"}
+    bodies: list[Any] = [
+        {"kind": "t", "postings": [{**good, "amount_minor": 1.5}]},
+        {"kind": "t", "postings": [{**good, "currency": "XXY"}], "surprise": 1},
+        {"kind": "t", "postings": [good, {**good, "debit": ""}], "effective_at": "yesterday"},
+        {"kind": "t", "postings": []},
+        {"postings": [good]},
+        [],
+        None,
+    ]
+    for body in bodies:
+        short = await service.call("POST", "/transfers", body, Idempotency_Key="k")
+        documented = await service.call("POST", "/transfers?dry_run=false", body, Idempotency_Key="k")
+
+        told, known = short.json(), documented.json()
+        assert short.status_code == documented.status_code >= 400, body
+        assert told["code"] == known["code"]
+        assert [one["path"] for one in told["errors"]] == [one["path"] for one in known["errors"]]
+
+
+async def test_the_short_way_asks_for_the_same_permission_and_key(service: Service, alice: str) -> None:
+    order = {
+        "kind": "t",
+        "postings": [{"debit": "world", "credit": "merchant:m", "amount_minor": 1, "currency": "GBP"}],
+    }
+    for query in ("", "?dry_run=false"):
+        headers = service.headers(alice, ("wallet:read",))
+        forbidden = await service.client.request("POST", f"/transfers{query}", json=order, headers=headers)
+        nobody = await service.client.request("POST", f"/transfers{query}", json=order)
+        keyless = await service.call("POST", f"/transfers{query}", order)
+        broken = await service.client.request(
+            "POST",
+            f"/transfers{query}",
+            content=b'{"kind"',
+            headers={**service.headers(), "Content-Type": "application/json"},
+        )
+
+        statuses = [answer.status_code for answer in (forbidden, nobody, keyless, broken)]
+        assert statuses == [403, 401, 400, 400]
+        assert keyless.json()["code"] == "idempotency-key-missing"
+        assert broken.json()["code"] == "malformed-body"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 import schemathesis
 import uvicorn
@@ -26,6 +27,12 @@ from ledgerlink_wallet.app import build_app
 from ledgerlink_wallet.runtime import WalletSettings
 
 OPERATIONS = 44
+
+
+@schemathesis.serializer("application/x-ndjson")
+def write_lines(_context: Any, value: Any) -> bytes:
+    """Send what was drawn for a body of lines: a text as it is, anything else as one line of JSON."""
+    return value.encode(errors="replace") if isinstance(value, str) else orjson.dumps(value)
 
 
 @pytest.fixture

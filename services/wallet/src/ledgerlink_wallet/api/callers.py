@@ -48,7 +48,8 @@ class OneOf(Requirement):
 
 
 WalletOpener = Annotated[Caller, requires("wallet:write")]
-WalletWriter = Annotated[Caller, Depends(OneOf(("wallet:write", "ledger:write")))]
+wallet_writer: Final = OneOf(("wallet:write", "ledger:write"))
+WalletWriter = Annotated[Caller, Depends(wallet_writer)]
 AnyReader = Annotated[Caller, Depends(OneOf(("wallet:read", "ledger:read")))]
 LedgerReader = Annotated[Caller, requires("ledger:read")]
 LedgerWriter = Annotated[Caller, requires("ledger:write")]

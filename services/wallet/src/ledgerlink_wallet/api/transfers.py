@@ -1,9 +1,9 @@
 """Transfers: post, read, list, reverse."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import orjson
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from ledgerlink_contracts.ids import AccountId, TransferId
 from ledgerlink_contracts.wallet.bulk import BulkOrder, BulkView
@@ -19,9 +19,10 @@ from ledgerlink_contracts.wallet.models import (
 )
 from ledgerlink_contracts.wallet.receipts import ReceiptView
 from ledgerlink_kit.errors import Kind, Refused
+from ledgerlink_kit.http_app import HotRoute
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
-from ledgerlink_kit.problem import responses
+from ledgerlink_kit.problem import read_body, responses
 from ledgerlink_kit.wire import Text
 from ledgerlink_wallet.api.callers import (
     TRIED,
@@ -37,6 +38,8 @@ from ledgerlink_wallet.api.callers import (
     mandate_of,
     owner_filter,
     respond,
+    runtime_of,
+    wallet_writer,
 )
 from ledgerlink_wallet.commands import bulk, groups
 from ledgerlink_wallet.commands import ledger as commands
@@ -71,6 +74,17 @@ async def post_transfer(
     """
     mandate = mandate_of(caller, idempotency_key)
     return respond(await commands.post_transfer(runtime, mandate, order, dry_run=dry_run))
+
+
+async def post_transfer_hot(request: Request) -> Response:
+    """Answer `post_transfer` where nothing but its body and key is given, which is nearly always."""
+    caller = await wallet_writer(request)
+    order = read_body(TransferOrder, await request.body())
+    mandate = mandate_of(caller, request.headers.get("idempotency-key"))
+    return respond(await commands.post_transfer(await runtime_of(request), mandate, order))
+
+
+HOT: Final = HotRoute("POST", "/transfers", post_transfer_hot)
 
 
 @router.post("/bulk", name="post_bulk", response_model=BulkView)
