@@ -241,3 +241,17 @@ outcomes = sa.Table(
 A plain transfer that was posted has no row: it tells what was asked, and its answer is written from it again.
 """
 sa.Index("ix_outcomes_recorded_at", outcomes.c.recorded_at, postgresql_using="brin")
+
+wallet_profiles = sa.Table(
+    "wallet_profiles",
+    METADATA,
+    sa.Column("wallet_id", sa.Uuid, primary_key=True),
+    sa.Column("standing", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False, server_default="customer"),
+    sa.CheckConstraint(_STANDINGS, name="standing"),
+)
+"""What may change about a wallet: its standing as a whole, and the role whose limits it has.
+
+A wallet without a row is open. Its accounts carry its standing, so that postings ask nothing here; the row tells those
+that open later.
+"""

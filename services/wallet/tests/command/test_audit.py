@@ -28,6 +28,8 @@ async def busy_books(service: Service, alice: str) -> None:
     await service.call("POST", f"/holds/{held}/capture", part, Idempotency_Key="4")
     dated = {"kind": "t", "postings": [posting("world", "merchant:m", 3)], "effective_at": "2026-01-05T12:00:00Z"}
     await service.call("POST", "/transfers", dated, Idempotency_Key="6")
+    spare = await service.wallet(alice, key="spare")
+    await service.call("POST", f"/wallets/{spare}/freeze")
     undo = {"parts": [{"posting": 0, "amount_minor": 10}]}
     await service.call("POST", f"/transfers/{made.json()['id']}/reverse", undo, Idempotency_Key="5")
 
@@ -36,6 +38,7 @@ TAMPERED = {
     "trial_balance": "UPDATE accounts SET debits_posted = debits_posted + 1 WHERE code = 'world' AND currency = 'JPY'",
     "pending_equals_open_holds": "UPDATE holds SET remaining_minor = remaining_minor - 1",
     "wallets_have_owners_and_funds": "DELETE FROM wallets",
+    "accounts_stand_as_their_wallets": "UPDATE wallet_profiles SET standing = 'closed'",
     "reversals_match": "UPDATE reversals SET reversed_minor = reversed_minor + 1",
     "outcomes_match": "UPDATE outcomes SET status = 201 WHERE status = 409",
     "transfers_balance": "UPDATE entries SET amount_minor = amount_minor + 1 WHERE side = 'credit' AND version = 2",

@@ -8,12 +8,13 @@ from uuid import UUID
 
 from ledgerlink_contracts.ids import HoldId
 from ledgerlink_contracts.wallet.events import HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, TransferPosted
-from ledgerlink_contracts.wallet.models import HoldState
+from ledgerlink_contracts.wallet.models import HoldState, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
 from ledgerlink_wallet import store
+from ledgerlink_wallet.commands import profiles
 from ledgerlink_wallet.commands.rendering import (
     Rendered,
     dumps,
@@ -24,13 +25,24 @@ from ledgerlink_wallet.commands.rendering import (
     transfer_wire,
 )
 from ledgerlink_wallet.domain.apply import apply
-from ledgerlink_wallet.domain.books import AccountKey, Entry, Hold, HoldKey, Party, Transfer, TransferKey, WalletKey
+from ledgerlink_wallet.domain.books import (
+    Account,
+    AccountKey,
+    Entry,
+    Hold,
+    HoldKey,
+    Party,
+    Transfer,
+    TransferKey,
+    WalletKey,
+)
 from ledgerlink_wallet.domain.content import content_of, content_of_plain
 from ledgerlink_wallet.domain.orders import (
     Books,
     Captured,
     CaptureHold,
     ChangeStanding,
+    ChangeWalletStanding,
     Command,
     Decided,
     DryRun,
@@ -62,7 +74,7 @@ _HOLD_EVENTS: Final[dict[HoldState, type[Event]]] = {
 }
 
 
-_UNREMEMBERED: Final = (ReleaseHold, ExpireHold, ChangeStanding, OpenAccount, LinkedGroup, DryRun)
+_UNREMEMBERED: Final = (ReleaseHold, ExpireHold, ChangeStanding, ChangeWalletStanding, OpenAccount, LinkedGroup, DryRun)
 """The commands without an id of their own."""
 
 _NOUNS: Final[dict[type[RememberedCommand], str]] = {
@@ -93,6 +105,9 @@ class Needs:
     ids: set[UUID] = field(default_factory=set[UUID])
     captures: list[CaptureHold] = field(default_factory=list[CaptureHold])
     placed: dict[HoldKey, str] = field(default_factory=dict[HoldKey, str])
+    opens: dict[AccountKey, WalletKey] = field(default_factory=dict[AccountKey, WalletKey])
+    restands: set[WalletKey] = field(default_factory=set[WalletKey])
+    thaws: set[AccountKey] = field(default_factory=set[AccountKey])
 
     def read(self, command: Command) -> None:
         """Add what ``command`` touches."""
@@ -120,10 +135,18 @@ class Needs:
         elif isinstance(command, OpenAccount):
             self.party(command.account)
         else:
-            self.accounts.add(command.account)
+            self._restand(command)
         if not isinstance(command, _UNREMEMBERED) and command.conditions:
             for condition in command.conditions:
                 self.party(condition.account)
+
+    def _restand(self, command: ChangeStanding | ChangeWalletStanding) -> None:
+        if isinstance(command, ChangeWalletStanding):
+            self.restands.add(command.wallet)
+            self.wallets.add(command.wallet)
+        else:
+            self.accounts.add(command.account)
+            self.thaws.add(command.account)
 
     def party(self, party: Party) -> None:
         """Add the account that ``party`` names, and its wallet."""
@@ -131,6 +154,7 @@ class Needs:
             self.accounts.add(party.account)
         if party.opens is not None and party.opens.wallet is not None:
             self.wallets.add(party.opens.wallet)
+            self.opens[party.opens.id] = party.opens.wallet
 
 
 def postings_of(command: Command) -> int:
@@ -157,7 +181,10 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
         for capture in needs.captures:
             if capture.hold in currencies:
                 needs.party(party_of(capture.credit, currencies[capture.hold]))
+    if needs.restands:
+        needs.accounts.update(await profiles.accounts_of(tx, needs.restands))
     accounts = await store.lock_accounts(tx, needs.accounts)
+    standings = await _lock_standings(tx, needs, accounts)
     # From here on nobody else can move these accounts, so what is read now is what will be true at the commit.
     stored, plain = await store.load_outcomes(tx, needs.ids) if needs.ids else ({}, [])
     posted = await store.load_posted(tx, plain) if plain else []
@@ -177,8 +204,27 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
         holds=await store.load_holds(tx, needs.holds, accounts) if needs.holds else {},
         originals=await store.with_reversed(tx, originals, accounts) if originals else {},
         remembered=remembered,
+        standings=standings,
     )
     return books, {id_: outcome.status for id_, outcome in stored.items()}
+
+
+async def _lock_standings(tx: store.Tx, needs: Needs, accounts: dict[AccountKey, Account]) -> dict[WalletKey, Standing]:
+    """Lock and give the standings of wallets that an account may open in, or whose standing is asked about.
+
+    An account carries its wallet's standing, so a batch whose accounts all stand asks nothing here.
+    """
+    wallets = {wallet for account, wallet in needs.opens.items() if account not in accounts} | needs.restands
+    wallets |= {facts.wallet for key in needs.thaws & accounts.keys() if (facts := accounts[key].facts).wallet}
+    if not wallets:
+        return {}
+    standings = await profiles.lock_standings(tx, wallets)
+    if needs.restands:
+        # What was opened before we had the standings' locks; from here on nobody can open another.
+        opened = set(await profiles.accounts_of(tx, needs.restands)) - accounts.keys()
+        if opened:
+            accounts |= await store.lock_accounts(tx, opened)
+    return standings
 
 
 class Written(NamedTuple):
@@ -311,6 +357,7 @@ async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, clock: Clock
     written = write(asked, decided, statuses, now)
     writes = store.Writes()
     store.save_accounts(writes, decided.accounts.values(), books.accounts, now)
+    profiles.save_standings(writes, decided.standings)
     store.save_transfers(writes, written.transfers, now)
     store.save_entries(writes, written.entries, now)
     store.save_dated_sums(writes, written.entries, now)

@@ -31,6 +31,7 @@ from ledgerlink_wallet.domain.books import AccountKey, HoldKey, Posting, Transfe
 from ledgerlink_wallet.domain.orders import (
     CaptureHold,
     ChangeStanding,
+    ChangeWalletStanding,
     Command,
     Condition,
     Content,
@@ -248,6 +249,13 @@ async def change_standing(runtime: Runtime, mandate: Mandate, account: AccountId
     """Open, freeze or close an account."""
     with span("change_standing"):
         command = ChangeStanding(AccountKey(account.uuid), standing)
+        return await submit(runtime, mandate, command, derived=False)
+
+
+async def change_wallet(runtime: Runtime, mandate: Mandate, wallet: WalletId, standing: Standing) -> Answer:
+    """Open, freeze or close a whole wallet: all its accounts, also those that open later."""
+    with span("change_wallet"):
+        command = ChangeWalletStanding(WalletKey(wallet.uuid), standing)
         return await submit(runtime, mandate, command, derived=False)
 
 

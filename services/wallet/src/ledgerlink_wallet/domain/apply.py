@@ -13,10 +13,8 @@ and the same promises stand in the database as CHECK constraints.
 from collections import ChainMap
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 
-from ledgerlink_contracts.wallet.chart import Side
-from ledgerlink_contracts.wallet.models import HoldState, Layer
+from ledgerlink_contracts.wallet.models import HoldState, Layer, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_wallet.domain.accounts import opened, restood
 from ledgerlink_wallet.domain.books import (
@@ -32,19 +30,22 @@ from ledgerlink_wallet.domain.books import (
     Posting,
     Transfer,
     TransferKey,
-    unopened,
+    WalletKey,
 )
-from ledgerlink_wallet.domain.bounds import cannot_move, cannot_spend, not_open, pending, posted, reserving
+from ledgerlink_wallet.domain.bounds import cannot_spend, not_open, pending, reserving
 from ledgerlink_wallet.domain.conditions import Check, failed
 from ledgerlink_wallet.domain.content import recall
+from ledgerlink_wallet.domain.finding import find, first_use
 from ledgerlink_wallet.domain.groups import link
 from ledgerlink_wallet.domain.holds import exceeds, not_placed
+from ledgerlink_wallet.domain.legs import Leg, post
 from ledgerlink_wallet.domain.orders import (
     AccountOpened,
     Books,
     Captured,
     CaptureHold,
     ChangeStanding,
+    ChangeWalletStanding,
     Command,
     Condition,
     Decided,
@@ -66,27 +67,21 @@ from ledgerlink_wallet.domain.orders import (
     ReverseTransfer,
     StandingChanged,
     Tried,
+    WalletStandingChanged,
 )
 from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.domain.reversals import undone
+from ledgerlink_wallet.domain.wallets import restood_wallet
 
 
 def apply(books: Books, commands: Sequence[Command], now: datetime) -> Decided:
     """Run ``commands`` in order on ``books`` at the moment ``now``; ``books`` itself is left as it was."""
     desk = _Desk(books, now)
-    return Decided([desk.decide(command) for command in commands], desk.accounts, desk.holds, desk.originals)
+    outcomes = [desk.decide(command) for command in commands]
+    return Decided(outcomes, desk.accounts, desk.holds, desk.originals, desk.restood)
 
 
 _REMEMBERED = (PostTransfer, ReverseTransfer, PlaceHold, CaptureHold)
-
-
-class _Leg(NamedTuple):
-    """A posting whose parties have been found; ``reverses_posting`` as in `Movement`."""
-
-    debit: AccountFacts
-    credit: AccountFacts
-    amount_minor: int
-    reverses_posting: int | None
 
 
 class _Desk:
@@ -99,6 +94,7 @@ class _Desk:
         self.holds: dict[HoldKey, Hold] = {}
         self.originals: dict[TransferKey, Original] = {}
         self.remembered: dict[TransferKey | HoldKey, Remembered] = {}
+        self.restood: dict[WalletKey, Standing] = {}
 
     def decide(self, command: Command) -> Outcome:
         """Give the command's outcome, from memory where its id has one."""
@@ -112,7 +108,8 @@ class _Desk:
         return result
 
     def _decide_other(
-        self, command: ReleaseHold | ExpireHold | ChangeStanding | OpenAccount | LinkedGroup | DryRun
+        self,
+        command: ReleaseHold | ExpireHold | ChangeStanding | ChangeWalletStanding | OpenAccount | LinkedGroup | DryRun,
     ) -> Outcome:
         """Decide what has no id of its own."""
         if isinstance(command, LinkedGroup):
@@ -121,6 +118,8 @@ class _Desk:
             return Tried(self._apart().decide(command.command))
         if isinstance(command, ChangeStanding):
             return self._change_standing(command)
+        if isinstance(command, ChangeWalletStanding):
+            return self._change_wallet(command)
         if isinstance(command, OpenAccount):
             return self._open_account(command)
         return self._end_hold(command)
@@ -145,6 +144,7 @@ class _Desk:
             ChainMap(self.holds, books.holds),
             ChainMap(self.originals, books.originals),
             ChainMap(self.remembered, books.remembered),
+            self._standings(),
         )
         return _Desk(seen, self._now)
 
@@ -179,38 +179,18 @@ class _Desk:
 
     def _account(self, facts: AccountFacts) -> Account:
         account = self.accounts.get(facts.id) or self._books.accounts.get(facts.id)
-        return account if account is not None else unopened(facts)
+        return account if account is not None else first_use(facts, self._standings())
+
+    def _standings(self) -> dict[WalletKey, Standing]:
+        return self._books.standings | self.restood if self.restood else self._books.standings
 
     def _find(self, party: Party, currency: str, owner: str | None) -> AccountFacts | Refusal:
-        """Give the facts of the account that ``party`` names, when it may be used for ``currency``.
+        known = None
+        if party.account is not None:
+            known = self._books.accounts.get(party.account) or self.accounts.get(party.account)
+        return find(party, known, self._books.owners, currency, owner)
 
-        ``owner`` is set where a wallet must belong to somebody.
-        """
-        if party.account is None:
-            return Refusal(
-                RefusalCode.UNKNOWN_ACCOUNT_CODE,
-                f"{party.asked!r} is no wallet, account id or code of the chart of accounts.",
-                {"party": party.asked},
-            )
-        known = self._books.accounts.get(party.account) or self.accounts.get(party.account)
-        facts = known.facts if known is not None else party.opens
-        if facts is None:
-            return Refusal(RefusalCode.ACCOUNT_NOT_FOUND, f"There is no account {party.asked}.", {"party": party.asked})
-        if facts.wallet is not None:
-            owned_by = self._books.owners.get(facts.wallet)
-            if owned_by is None or (owner is not None and owned_by != owner):
-                return Refusal(
-                    RefusalCode.WALLET_NOT_FOUND, f"There is no wallet {party.asked}.", {"party": party.asked}
-                )
-        if facts.currency != currency:
-            return Refusal(
-                RefusalCode.CURRENCY_MISMATCH,
-                f"The account is in {facts.currency}, the amount in {currency}.",
-                {"party": party.asked, "account_currency": facts.currency, "currency": currency},
-            )
-        return facts
-
-    def _find_leg(self, posting: Posting, owner: str | None) -> _Leg | Refusal:
+    def _find_leg(self, posting: Posting, owner: str | None) -> Leg | Refusal:
         debit = self._find(posting.debit, posting.currency, owner)
         if isinstance(debit, Refusal):
             return debit
@@ -221,10 +201,10 @@ class _Desk:
             return Refusal(
                 RefusalCode.SAME_ACCOUNT, "A posting's debit and credit are one account.", {"party": debit.party}
             )
-        return _Leg(debit, credit, posting.amount_minor, None)
+        return Leg(debit, credit, posting.amount_minor, None)
 
-    def _find_legs(self, postings: tuple[Posting, ...], owner: str | None) -> list[_Leg] | Refusal:
-        legs: list[_Leg] = []
+    def _find_legs(self, postings: tuple[Posting, ...], owner: str | None) -> list[Leg] | Refusal:
+        legs: list[Leg] = []
         for posting in postings:
             leg = self._find_leg(posting, owner)
             if isinstance(leg, Refusal):
@@ -253,12 +233,12 @@ class _Desk:
         """
         for check in checks:
             if check.facts.id not in self._books.accounts:
-                self.accounts.setdefault(check.facts.id, unopened(check.facts))
+                self.accounts.setdefault(check.facts.id, first_use(check.facts, self._standings()))
 
     # Moving.
 
     def _move(
-        self, legs: list[_Leg], checks: Sequence[Check], at_hand: dict[AccountKey, Account] | None = None
+        self, legs: list[Leg], checks: Sequence[Check], at_hand: dict[AccountKey, Account] | None = None
     ) -> tuple[list[Entry], list[Movement]] | Refusal:
         """Post ``legs`` in order, all or none, if ``checks`` hold.
 
@@ -272,36 +252,14 @@ class _Desk:
             refusal = self._unmet(checks)
             if refusal is not None:
                 return refusal
-        entries: list[Entry] = []
-        movements: list[Movement] = []
         at_hand = {} if at_hand is None else at_hand
-        for leg in legs:
-            amount = leg.amount_minor
-            debit = at_hand.get(leg.debit.id) or self._account(leg.debit)
-            credit = at_hand.get(leg.credit.id) or self._account(leg.credit)
-            refusal = cannot_move(debit, Side.DEBIT, amount) or cannot_move(credit, Side.CREDIT, amount)
-            if refusal is not None:
-                return refusal
-            debit = posted(debit, Side.DEBIT, amount)
-            credit = posted(credit, Side.CREDIT, amount)
-            at_hand[leg.debit.id], at_hand[leg.credit.id] = debit, credit
-            entries.append(Entry(Side.DEBIT, Layer.POSTED, amount, debit))
-            entries.append(Entry(Side.CREDIT, Layer.POSTED, amount, credit))
-            movements.append(
-                Movement(
-                    leg.debit,
-                    debit.version,
-                    leg.credit,
-                    credit.version,
-                    amount,
-                    leg.debit.currency,
-                    leg.reverses_posting,
-                )
-            )
+        made = post(legs, self._account, at_hand)
+        if isinstance(made, Refusal):
+            return made
         self.accounts.update(at_hand)
         if checks:
             self._rely_on(checks)
-        return entries, movements
+        return made
 
     def _post_transfer(self, command: PostTransfer) -> Result:
         legs = self._find_legs(command.postings, command.on_behalf_of)
@@ -350,7 +308,7 @@ class _Desk:
             return found
         parts, total = found
         legs = [
-            _Leg(original.movements[number].credit, original.movements[number].debit, amount, number)
+            Leg(original.movements[number].credit, original.movements[number].debit, amount, number)
             # The last posting is undone first, so that what passed through an account passes back through it.
             for number, amount in reversed(parts)
         ]
@@ -485,13 +443,28 @@ class _Desk:
         facts = self._find(command.account, command.currency, None)
         if isinstance(facts, Refusal):
             return facts
-        result = opened(command, facts, self.accounts.get(facts.id) or self._books.accounts.get(facts.id))
+        result = opened(
+            command, facts, self.accounts.get(facts.id) or self._books.accounts.get(facts.id), self._standings()
+        )
         if isinstance(result, AccountOpened) and result.fresh:
             self.accounts[facts.id] = result.account
         return result
 
     def _change_standing(self, command: ChangeStanding) -> Result:
-        result = restood(command, self.accounts.get(command.account) or self._books.accounts.get(command.account))
+        before = self.accounts.get(command.account) or self._books.accounts.get(command.account)
+        result = restood(command, before, self._standings())
         if isinstance(result, StandingChanged):
             self.accounts[command.account] = result.account
         return result
+
+    def _change_wallet(self, command: ChangeWalletStanding) -> Result:
+        if command.wallet not in self._books.owners:
+            return Refusal(RefusalCode.WALLET_NOT_FOUND, "There is no such wallet.")
+        own = {**self._books.accounts, **self.accounts}
+        mine = [account for account in own.values() if account.facts.wallet == command.wallet]
+        result = restood_wallet(command, self._standings().get(command.wallet, Standing.OPEN), mine)
+        if isinstance(result, Refusal):
+            return result
+        self.accounts.update({account.facts.id: account for account in result})
+        self.restood[command.wallet] = command.standing
+        return WalletStandingChanged(command.wallet, command.standing)

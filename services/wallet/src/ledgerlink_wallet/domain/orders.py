@@ -144,6 +144,14 @@ class ChangeStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeWalletStanding:
+    """Open (again), freeze or close a whole wallet: all its accounts, also those that open later. Needs no id."""
+
+    wallet: WalletKey
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAccount:
     """Open an account of the chart with its bounds. Needs no id: an account that stands so stays so.
 
@@ -174,7 +182,16 @@ class DryRun:
     command: RememberedCommand | LinkedGroup
 
 
-Command = RememberedCommand | ReleaseHold | ExpireHold | ChangeStanding | OpenAccount | LinkedGroup | DryRun
+Command = (
+    RememberedCommand
+    | ReleaseHold
+    | ExpireHold
+    | ChangeStanding
+    | ChangeWalletStanding
+    | OpenAccount
+    | LinkedGroup
+    | DryRun
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +236,13 @@ class StandingChanged(NamedTuple):
     account: Account
 
 
+class WalletStandingChanged(NamedTuple):
+    """A wallet's standing is as ordered."""
+
+    wallet: WalletKey
+    standing: Standing
+
+
 class AccountOpened(NamedTuple):
     """An account stands with the bounds that were ordered; ``fresh`` when it was opened now."""
 
@@ -226,7 +250,7 @@ class AccountOpened(NamedTuple):
     fresh: bool
 
 
-Result = Posted | HoldChanged | Captured | StandingChanged | AccountOpened | Refusal
+Result = Posted | HoldChanged | Captured | StandingChanged | WalletStandingChanged | AccountOpened | Refusal
 
 
 class Remembered(NamedTuple):
@@ -259,7 +283,10 @@ Outcome = Result | Replayed | GroupDecided | Tried
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The part of the books that a batch touches, as loaded under lock."""
+    """The part of the books that a batch touches, as loaded under lock.
+
+    ``standings`` are the wallets' own: of those whose standing is to change, or that an account may open in.
+    """
 
     accounts: MutableMapping[AccountKey, Account] = field(default_factory=dict[AccountKey, Account])
     owners: dict[WalletKey, str] = field(default_factory=dict[WalletKey, str])
@@ -268,6 +295,7 @@ class Books:
     remembered: MutableMapping[TransferKey | HoldKey, Remembered] = field(
         default_factory=dict["TransferKey | HoldKey", Remembered]
     )
+    standings: dict[WalletKey, Standing] = field(default_factory=dict[WalletKey, Standing])
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,3 +306,4 @@ class Decided:
     accounts: dict[AccountKey, Account]
     holds: dict[HoldKey, Hold]
     originals: dict[TransferKey, Original]
+    standings: dict[WalletKey, Standing] = field(default_factory=dict[WalletKey, Standing])

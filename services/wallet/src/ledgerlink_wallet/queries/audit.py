@@ -220,6 +220,12 @@ _OWNERLESS: Final = """
 SELECT a.id AS account_id FROM accounts a LEFT JOIN wallets w ON w.id = a.wallet_id
 WHERE a.wallet_id IS NOT NULL AND (w.id IS NULL OR a.debits_posted + a.debits_pending > a.credits_posted)
 """
+# From open to frozen to closed, an account goes at least as far as its wallet.
+_STANDINGS: Final = """
+SELECT a.id AS account_id, a.standing, p.standing AS wallet_standing
+FROM wallet_profiles p JOIN accounts a ON a.wallet_id = p.wallet_id
+WHERE p.standing = 'frozen' AND a.standing = 'open' OR p.standing = 'closed' AND a.standing <> 'closed'
+"""
 # Every row that should stand is made from the entries anew; of those between level 0 and all of time a batch may leave
 # out all but its last, so a sum that is there must be right, and the last one must be there.
 _DATED: Final = f"""
@@ -271,6 +277,13 @@ CHECKS: Final[Sequence[Check]] = (
         "SELECT count(*) FROM accounts WHERE wallet_id IS NOT NULL",
         _OWNERLESS,
         "account {account_id}: no wallet, or below zero",
+    ),
+    _set_check(
+        "accounts_stand_as_their_wallets",
+        "No account of a frozen or closed wallet is more open than its wallet",
+        "SELECT count(*) FROM wallet_profiles",
+        _STANDINGS,
+        "account {account_id}: {standing}, its wallet {wallet_standing}",
     ),
     _set_check(
         "reversals_match",
@@ -356,7 +369,14 @@ def _invariant(check: Check) -> Invariant:
     return Invariant(f"wallet_{check.name}", check.description, differences)
 
 
-_OF_BALANCES: Final = frozenset({"trial_balance", "pending_equals_open_holds", "wallets_have_owners_and_funds"})
+_OF_BALANCES: Final = frozenset(
+    {
+        "trial_balance",
+        "pending_equals_open_holds",
+        "wallets_have_owners_and_funds",
+        "accounts_stand_as_their_wallets",
+    }
+)
 
 INVARIANTS_OF_BALANCES: Final = tuple(_invariant(check) for check in CHECKS if check.name in _OF_BALANCES)
 """Checks of what stands now, for the worker: cheap enough for every minute, however long the books are."""
