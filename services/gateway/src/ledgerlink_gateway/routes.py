@@ -97,6 +97,7 @@ ROUTES: Final = (
     _wallet("ledgers"),
     _wallet("trial-balance"),
     _wallet("audit"),
+    _wallet("limits"),
     _risk("decisions"),
     _risk("rules"),
     _risk("cases"),

@@ -11,7 +11,7 @@ from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.http_app import create_app, serve
 from ledgerlink_kit.migrations import upgrade
-from ledgerlink_wallet.api import accounts, events, holds, statements, transfers, wallets
+from ledgerlink_wallet.api import accounts, allowances, events, holds, statements, transfers, wallets
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.runtime import STREAMS_OF_CALLER_MAX, Owners, Runtime, Streams, WalletSettings
 from ledgerlink_wallet.store import open_pool
@@ -47,7 +47,15 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
         version=VERSION,
         summary="The double-entry ledger and the wallets on it.",
         settings=settings,
-        routers=[transfers.router, wallets.router, holds.router, accounts.router, statements.router, events.router],
+        routers=[
+            transfers.router,
+            wallets.router,
+            holds.router,
+            accounts.router,
+            statements.router,
+            events.router,
+            allowances.router,
+        ],
         verifier=verifier,
         readiness={"database": db.ping, "committer": committer.check},
         runtime=runtime,

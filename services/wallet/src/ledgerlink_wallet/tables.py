@@ -255,3 +255,29 @@ wallet_profiles = sa.Table(
 A wallet without a row is open. Its accounts carry its standing, so that postings ask nothing here; the row tells those
 that open later.
 """
+
+spending_limits = sa.Table(
+    "spending_limits",
+    METADATA,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("currency", sa.Text, primary_key=True),
+    *(sa.Column(name, sa.BigInteger) for name in ("transfer_minor", "day_minor", "month_minor")),
+    *(_amount(name) for name in ("transfer_minor", "day_minor", "month_minor")),
+)
+"""What owners may spend by transfer, day and month: ``scope`` is `everybody`, a role, or a wallet's id as PostgreSQL
+writes it."""
+
+spending = sa.Table(
+    "spending",
+    METADATA,
+    sa.Column("account_id", sa.Uuid, primary_key=True),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("day_minor", sa.BigInteger, nullable=False),
+    sa.Column("month", sa.Date, nullable=False),
+    sa.Column("month_minor", sa.BigInteger, nullable=False),
+    sa.CheckConstraint(
+        "month = day - (extract(day FROM day)::int - 1) AND day_minor BETWEEN 0 AND month_minor",
+        name="a_day_lies_in_its_month",
+    ),
+)
+"""What an owner spent from a limited account in the latest day and month (its first day), UTC."""

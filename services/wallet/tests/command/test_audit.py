@@ -30,6 +30,9 @@ async def busy_books(service: Service, alice: str) -> None:
     await service.call("POST", "/transfers", dated, Idempotency_Key="6")
     spare = await service.wallet(alice, key="spare")
     await service.call("POST", f"/wallets/{spare}/freeze")
+    await service.call("PUT", "/limits", {"items": [{"currency": "GBP", "day_minor": 500}]})
+    spent = {"amount_minor": 5, "currency": "GBP"}
+    await service.call_as(alice, "POST", f"/wallets/{wallet}/debit", spent, "spent")
     undo = {"parts": [{"posting": 0, "amount_minor": 10}]}
     await service.call("POST", f"/transfers/{made.json()['id']}/reverse", undo, Idempotency_Key="5")
 
@@ -48,6 +51,7 @@ TAMPERED = {
     "entries_have_postings": (
         "UPDATE transfers SET postings = jsonb_set(postings, '{0,1}', '77') WHERE jsonb_array_length(postings) = 2"
     ),
+    "spending_is_part_of_the_debits": "UPDATE spending SET month_minor = month_minor + 5000",
     "dated_sums_match": "UPDATE dated_sums SET credits_posted = credits_posted + 1 WHERE level = 3",
     "accounts_equal_their_entries": (
         "UPDATE entries SET credits_posted = credits_posted + 10 WHERE version = 2 AND side = 'credit'"

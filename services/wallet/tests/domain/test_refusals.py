@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -26,6 +26,7 @@ from ledgerlink_wallet.domain.books import (
 )
 from ledgerlink_wallet.domain.content import content_of
 from ledgerlink_wallet.domain.orders import (
+    Allowance,
     Books,
     Captured,
     CaptureHold,
@@ -137,6 +138,8 @@ PAST, FUTURE = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
 A, B = wire(ALICE), wire(BOB)
 AT_LEAST = condition(A, Predicate.AVAILABLE_AT_LEAST, 1_001)
 
+LIMITED = replace(books(FUNDED), allowances={FUNDED.facts.id: Allowance(9, 9, 9, NOW.date(), 0, date(2026, 1, 1), 0)})
+
 REFUSED: list[tuple[RefusalCode, Books, Command]] = [
     (RefusalCode.TRANSFER_NOT_FOUND, books(), reverse()),
     (RefusalCode.HOLD_NOT_FOUND, books(), capture()),
@@ -198,6 +201,8 @@ REFUSED: list[tuple[RefusalCode, Books, Command]] = [
     (RefusalCode.ACCOUNT_NOT_EMPTY, books(FUNDED), ChangeStanding(FUNDED.facts.id, Standing.CLOSED)),
     (RefusalCode.CONDITION_FAILED, books(FUNDED), replace(transfer(posting(A, B, 1_001)), conditions=(AT_LEAST,))),
     (RefusalCode.CONDITION_FAILED, books(FUNDED), replace(place(1_001), conditions=(AT_LEAST,))),
+    (RefusalCode.LIMIT_EXCEEDED, LIMITED, replace(transfer(posting(A, B, 1_001)), spends=True)),
+    (RefusalCode.LIMIT_EXCEEDED, LIMITED, replace(place(1_001), spends=True)),
     (RefusalCode.CONDITION_FAILED, books(HELD, holds=(hold(),)), replace(capture(), conditions=(AT_LEAST,))),
     (RefusalCode.CONDITION_FAILED, books(originals=(original(),)), replace(reverse(), conditions=(AT_LEAST,))),
     (RefusalCode.INSUFFICIENT_FUNDS, books(FUNDED), transfer(posting(A, B, 1_001))),

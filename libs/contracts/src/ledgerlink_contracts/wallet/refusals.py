@@ -49,6 +49,9 @@ class RefusalCode(StrEnum):
     """Only an account whose balances are zero can be closed."""
     CONDITION_FAILED = "condition-failed"
     """One of the order's conditions does not hold: `condition` (its number), `predicate`, `expected` and `actual`."""
+    LIMIT_EXCEEDED = "limit-exceeded"
+    """An owner would spend more than they may: `period` (transfer, day, month), `limit_minor`, `used_minor`,
+    `remaining_minor` and `resets_at`."""
     INSUFFICIENT_FUNDS = "insufficient-funds"
     """The account would fall below zero; `available_minor` and `currency` say what there is."""
     FLOOR = "floor"
@@ -82,6 +85,7 @@ KINDS: Final[Mapping[RefusalCode, Kind]] = MappingProxyType(
         RefusalCode.ACCOUNT_CLOSED: Kind.CONFLICT,
         RefusalCode.ACCOUNT_NOT_EMPTY: Kind.CONFLICT,
         RefusalCode.CONDITION_FAILED: Kind.CONFLICT,
+        RefusalCode.LIMIT_EXCEEDED: Kind.CONFLICT,
         RefusalCode.INSUFFICIENT_FUNDS: Kind.CONFLICT,
         RefusalCode.FLOOR: Kind.CONFLICT,
         RefusalCode.CEILING: Kind.CONFLICT,

@@ -1,6 +1,6 @@
 """One batch, one transaction: load under lock, decide, write, commit. `committer` says when, and what if it fails."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -38,6 +38,7 @@ from ledgerlink_wallet.domain.books import (
 )
 from ledgerlink_wallet.domain.content import content_of, content_of_plain
 from ledgerlink_wallet.domain.orders import (
+    Allowance,
     Books,
     Captured,
     CaptureHold,
@@ -108,6 +109,7 @@ class Needs:
     opens: dict[AccountKey, WalletKey] = field(default_factory=dict[AccountKey, WalletKey])
     restands: set[WalletKey] = field(default_factory=set[WalletKey])
     thaws: set[AccountKey] = field(default_factory=set[AccountKey])
+    spends: dict[AccountKey, Party] = field(default_factory=dict[AccountKey, Party])
 
     def read(self, command: Command) -> None:
         """Add what ``command`` touches."""
@@ -116,17 +118,12 @@ class Needs:
                 self.read(item)
             return
         if isinstance(command, PostTransfer | CaptureHold):
-            self.ids.add(command.id)
-            for posting in command.postings:
-                self.party(posting.debit)
-                self.party(posting.credit)
-            if isinstance(command, CaptureHold):
-                self.holds.add(command.hold)
-                self.captures.append(command)
+            self._read_postings(command)
         elif isinstance(command, PlaceHold):
             self.ids.add(command.id)
             self.party(command.wallet)
             self.placed[command.id] = command.currency
+            self._spend((command.wallet,) if command.spends else ())
         elif isinstance(command, ReverseTransfer):
             self.ids.add(command.id)
             self.originals.add(command.transfer)
@@ -139,6 +136,20 @@ class Needs:
         if not isinstance(command, _UNREMEMBERED) and command.conditions:
             for condition in command.conditions:
                 self.party(condition.account)
+
+    def _read_postings(self, command: PostTransfer | CaptureHold) -> None:
+        self.ids.add(command.id)
+        for posting in command.postings:
+            self.party(posting.debit)
+            self.party(posting.credit)
+        if isinstance(command, CaptureHold):
+            self.holds.add(command.hold)
+            self.captures.append(command)
+        elif command.spends:
+            self._spend(posting.debit for posting in command.postings)
+
+    def _spend(self, parties: Iterable[Party]) -> None:
+        self.spends.update({party.account: party for party in parties if party.account is not None})
 
     def _restand(self, command: ChangeStanding | ChangeWalletStanding) -> None:
         if isinstance(command, ChangeWalletStanding):
@@ -205,8 +216,18 @@ async def load(tx: store.Tx, commands: Sequence[Command], owners: Owners) -> tup
         originals=await store.with_reversed(tx, originals, accounts) if originals else {},
         remembered=remembered,
         standings=standings,
+        allowances=await _load_allowances(tx, needs, accounts),
     )
     return books, {id_: outcome.status for id_, outcome in stored.items()}
+
+
+async def _load_allowances(
+    tx: store.Tx, needs: Needs, accounts: dict[AccountKey, Account]
+) -> dict[AccountKey, Allowance]:
+    """Give what owners may spend; a batch in which no owner spends asks nothing here."""
+    spent = [accounts[key].facts if key in accounts else party.opens for key, party in needs.spends.items()]
+    of_wallets = [facts for facts in spent if facts is not None and facts.wallet is not None]
+    return await profiles.load_allowances(tx, of_wallets) if of_wallets else {}
 
 
 async def _lock_standings(tx: store.Tx, needs: Needs, accounts: dict[AccountKey, Account]) -> dict[WalletKey, Standing]:
@@ -358,6 +379,7 @@ async def run(tx: store.Tx, asked: Sequence[Asked], owners: Owners, clock: Clock
     writes = store.Writes()
     store.save_accounts(writes, decided.accounts.values(), books.accounts, now)
     profiles.save_standings(writes, decided.standings)
+    profiles.save_allowances(writes, decided.allowances)
     store.save_transfers(writes, written.transfers, now)
     store.save_entries(writes, written.entries, now)
     store.save_dated_sums(writes, written.entries, now)

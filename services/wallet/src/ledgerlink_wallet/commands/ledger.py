@@ -105,8 +105,13 @@ def conditions(orders: Iterable[ConditionOrder] | None) -> tuple[Condition, ...]
     return tuple(Condition(party_of(one.account, one.currency), one.currency, *one.said()) for one in orders)
 
 
-def transfer_from(order: TransferOrder, id_: TypedId, owner: str | None, **linked: Any) -> PostTransfer:
-    """Make the command of ``order``; ``owner`` is on whose behalf, ``linked`` what else belongs to its content."""
+def transfer_from(
+    order: TransferOrder, id_: TypedId, owner: str | None, *, spends: bool = False, **linked: Any
+) -> PostTransfer:
+    """Make the command of ``order``; ``owner`` is on whose behalf, ``linked`` what else belongs to its content.
+
+    The limits of the debited wallets hold when there is an ``owner``, or when the order ``spends``.
+    """
     known = {"on_behalf_of": owner} if owner else {}
     return PostTransfer(
         TransferKey(id_.uuid),
@@ -119,6 +124,7 @@ def transfer_from(order: TransferOrder, id_: TypedId, owner: str | None, **linke
         order.effective_at,
         conditions(order.conditions),
         plain=not linked and _is_plain(order),
+        spends=owner is not None or spends,
     )
 
 
@@ -148,6 +154,7 @@ def hold_from(order: HoldOrder, id_: TypedId, **linked: Any) -> PlaceHold:
         None if order.on_behalf_of is None else str(order.on_behalf_of),
         order.reference,
         conditions(order.conditions),
+        spends=order.on_behalf_of is not None,
     )
 
 
@@ -169,14 +176,23 @@ def capture_from(hold: HoldId, order: CaptureOrder, id_: TypedId, **linked: Any)
 
 
 async def post_transfer(
-    runtime: Runtime, mandate: Mandate, order: TransferOrder, *, from_key: bool = False, dry_run: bool = False
+    runtime: Runtime,
+    mandate: Mandate,
+    order: TransferOrder,
+    *,
+    from_key: bool = False,
+    dry_run: bool = False,
+    spends: bool = False,
 ) -> Answer:
-    """Post a transfer; ``from_key`` says that the order's id was made from an Idempotency-Key already."""
+    """Post a transfer; ``from_key`` says that the order's id was made from an Idempotency-Key already.
+
+    ``spends`` says that an owner spends although the order is on nobody's behalf.
+    """
     owner = str(order.on_behalf_of) if order.on_behalf_of is not None else None
     if not mandate.trusted:
         _within_wallets(mandate, order, owner)
         owner = mandate.subject
-    command = transfer_from(order, mandate.named(order.id, TransferId, "transfer"), owner)
+    command = transfer_from(order, mandate.named(order.id, TransferId, "transfer"), owner, spends=spends)
     with span("post_transfer"):
         return await submit(runtime, mandate, command, derived=from_key or order.id is None, dry_run=dry_run)
 

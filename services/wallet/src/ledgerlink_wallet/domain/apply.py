@@ -2,9 +2,9 @@
 
 Reasons to refuse are looked for in the order of `RefusalCode`. The id comes first: a known id gives its old outcome or
 `id-reused`, whatever else is wrong. Then comes what the command is about (a transfer to reverse, a hold), then the
-parties of each posting in order and of each condition, then the standing of all accounts, then the conditions, and last
-the amounts, posting by posting. A refused command changes nothing. When one command of a linked group is refused, the
-others are as `linked-refused`.
+parties of each posting in order and of each condition, then the standing of all accounts, then the conditions, then
+what an owner may spend, and last the amounts, posting by posting. A refused command changes nothing. When one command
+of a linked group is refused, the others are as `linked-refused`.
 
 From the line on where a command must succeed, assertions guard what every account promises; they stay on in production,
 and the same promises stand in the database as CHECK constraints.
@@ -17,6 +17,7 @@ from datetime import datetime
 from ledgerlink_contracts.wallet.models import HoldState, Layer, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_wallet.domain.accounts import opened, restood
+from ledgerlink_wallet.domain.allowances import allow
 from ledgerlink_wallet.domain.books import (
     Account,
     AccountFacts,
@@ -38,9 +39,10 @@ from ledgerlink_wallet.domain.content import recall
 from ledgerlink_wallet.domain.finding import find, first_use
 from ledgerlink_wallet.domain.groups import link
 from ledgerlink_wallet.domain.holds import exceeds, not_placed
-from ledgerlink_wallet.domain.legs import Leg, post
+from ledgerlink_wallet.domain.legs import Leg, post, spent
 from ledgerlink_wallet.domain.orders import (
     AccountOpened,
+    Allowance,
     Books,
     Captured,
     CaptureHold,
@@ -78,7 +80,7 @@ def apply(books: Books, commands: Sequence[Command], now: datetime) -> Decided:
     """Run ``commands`` in order on ``books`` at the moment ``now``; ``books`` itself is left as it was."""
     desk = _Desk(books, now)
     outcomes = [desk.decide(command) for command in commands]
-    return Decided(outcomes, desk.accounts, desk.holds, desk.originals, desk.restood)
+    return Decided(outcomes, desk.accounts, desk.holds, desk.originals, desk.restood, desk.allowances)
 
 
 _REMEMBERED = (PostTransfer, ReverseTransfer, PlaceHold, CaptureHold)
@@ -95,6 +97,7 @@ class _Desk:
         self.originals: dict[TransferKey, Original] = {}
         self.remembered: dict[TransferKey | HoldKey, Remembered] = {}
         self.restood: dict[WalletKey, Standing] = {}
+        self.allowances: dict[AccountKey, Allowance] = {}
 
     def decide(self, command: Command) -> Outcome:
         """Give the command's outcome, from memory where its id has one."""
@@ -145,6 +148,7 @@ class _Desk:
             ChainMap(self.originals, books.originals),
             ChainMap(self.remembered, books.remembered),
             self._standings(),
+            ChainMap(self.allowances, books.allowances),
         )
         return _Desk(seen, self._now)
 
@@ -153,6 +157,7 @@ class _Desk:
         self.holds.update(other.holds)
         self.originals.update(other.originals)
         self.remembered.update(other.remembered)
+        self.allowances.update(other.allowances)
 
     def _link(self, group: LinkedGroup) -> GroupDecided:
         """Carry out all of ``group`` or none; when an id is known already, nothing is carried out."""
@@ -235,12 +240,23 @@ class _Desk:
             if check.facts.id not in self._books.accounts:
                 self.accounts.setdefault(check.facts.id, first_use(check.facts, self._standings()))
 
+    def _allow(self, spent: dict[AccountFacts, int]) -> dict[AccountKey, Allowance] | Refusal:
+        """Look whether an owner may spend so much; gives the allowances as they are afterwards."""
+        if not self._books.allowances:
+            return {}
+        return allow(ChainMap(self.allowances, self._books.allowances), spent, self._now)
+
     # Moving.
 
     def _move(
-        self, legs: list[Leg], checks: Sequence[Check], at_hand: dict[AccountKey, Account] | None = None
+        self,
+        legs: list[Leg],
+        checks: Sequence[Check],
+        at_hand: dict[AccountKey, Account] | None = None,
+        *,
+        spends: bool = False,
     ) -> tuple[list[Entry], list[Movement]] | Refusal:
-        """Post ``legs`` in order, all or none, if ``checks`` hold.
+        """Post ``legs`` in order, all or none, if ``checks`` hold and an owner who ``spends`` may.
 
         ``at_hand`` holds accounts that the command has already changed.
         """
@@ -252,11 +268,15 @@ class _Desk:
             refusal = self._unmet(checks)
             if refusal is not None:
                 return refusal
+        allowed = self._allow(spent(legs)) if spends else {}
+        if isinstance(allowed, Refusal):
+            return allowed
         at_hand = {} if at_hand is None else at_hand
         made = post(legs, self._account, at_hand)
         if isinstance(made, Refusal):
             return made
         self.accounts.update(at_hand)
+        self.allowances.update(allowed)
         if checks:
             self._rely_on(checks)
         return made
@@ -266,7 +286,7 @@ class _Desk:
         if isinstance(legs, Refusal):
             return legs
         checks = self._find_checks(command.conditions, command.on_behalf_of) if command.conditions else []
-        moved = checks if isinstance(checks, Refusal) else self._move(legs, checks)
+        moved = checks if isinstance(checks, Refusal) else self._move(legs, checks, spends=command.spends)
         if isinstance(moved, Refusal):
             return moved
         entries, movements = moved
@@ -345,9 +365,15 @@ class _Desk:
         if command.expires_at is not None and command.expires_at <= self._now:
             return Refusal(RefusalCode.HOLD_EXPIRES_IN_THE_PAST, "A hold's `expires_at` must lie in the future.")
         before = self._account(facts)
-        refusal = not_open(before) or self._unmet(checks) or cannot_spend(before, command.amount_minor)
+        refusal = not_open(before) or self._unmet(checks)
         if refusal is not None:
             return refusal
+        allowed = self._allow({facts: command.amount_minor}) if command.spends else {}
+        refusal = allowed if isinstance(allowed, Refusal) else cannot_spend(before, command.amount_minor)
+        if refusal is not None:
+            return refusal
+        assert not isinstance(allowed, Refusal)
+        self.allowances.update(allowed)
         after = pending(before, command.amount_minor)
         self.accounts[facts.id] = after
         self._rely_on(checks)

@@ -46,3 +46,12 @@ def post(
             )
         )
     return entries, movements
+
+
+def spent(legs: Sequence[Leg]) -> dict[AccountFacts, int]:
+    """Sum what ``legs`` take from each wallet's account."""
+    total: dict[AccountFacts, int] = {}
+    for leg in legs:
+        if leg.debit.wallet is not None:
+            total[leg.debit] = total.get(leg.debit, 0) + leg.amount_minor
+    return total

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from ledgerlink_contracts.wallet.models import Predicate, Standing
@@ -56,6 +56,8 @@ class Condition(NamedTuple):
 class PostTransfer:
     """Post all postings or none. Every debited wallet must belong to ``on_behalf_of`` when that is set.
 
+    ``spends`` says that an owner spends from their wallets, so that the wallets' limits hold.
+
     ``plain`` says that the posted transfer tells all that was asked, so that nothing else need be kept of the order.
     """
 
@@ -69,6 +71,7 @@ class PostTransfer:
     effective_at: datetime | None = None
     conditions: tuple[Condition, ...] = ()
     plain: bool = False
+    spends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class ReverseTransfer:
 
 @dataclass(frozen=True, slots=True)
 class PlaceHold:
-    """Reserve ``amount_minor`` in a wallet's account."""
+    """Reserve ``amount_minor`` in a wallet's account; ``spends`` as in `PostTransfer`."""
 
     id: HoldKey
     content: Content
@@ -98,6 +101,7 @@ class PlaceHold:
     on_behalf_of: str | None = None
     reference: str | None = None
     conditions: tuple[Condition, ...] = ()
+    spends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +285,27 @@ class Tried(NamedTuple):
 Outcome = Result | Replayed | GroupDecided | Tried
 
 
+class Allowance(NamedTuple):
+    """What an owner may spend from an account (None: any amount), and what was spent in the latest day and month.
+
+    ``day`` and ``month`` (its first day) are UTC's.
+    """
+
+    transfer_minor: int | None
+    day_minor: int | None
+    month_minor: int | None
+    day: date
+    day_used_minor: int
+    month: date
+    month_used_minor: int
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
     """The part of the books that a batch touches, as loaded under lock.
 
     ``standings`` are the wallets' own: of those whose standing is to change, or that an account may open in.
+    ``allowances`` are those of limited accounts that an owner spends from.
     """
 
     accounts: MutableMapping[AccountKey, Account] = field(default_factory=dict[AccountKey, Account])
@@ -296,6 +316,7 @@ class Books:
         default_factory=dict["TransferKey | HoldKey", Remembered]
     )
     standings: dict[WalletKey, Standing] = field(default_factory=dict[WalletKey, Standing])
+    allowances: MutableMapping[AccountKey, Allowance] = field(default_factory=dict[AccountKey, Allowance])
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,3 +328,4 @@ class Decided:
     holds: dict[HoldKey, Hold]
     originals: dict[TransferKey, Original]
     standings: dict[WalletKey, Standing] = field(default_factory=dict[WalletKey, Standing])
+    allowances: dict[AccountKey, Allowance] = field(default_factory=dict[AccountKey, Allowance])

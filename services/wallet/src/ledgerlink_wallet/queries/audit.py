@@ -226,6 +226,15 @@ SELECT a.id AS account_id, a.standing, p.standing AS wallet_standing
 FROM wallet_profiles p JOIN accounts a ON a.wallet_id = p.wallet_id
 WHERE p.standing = 'frozen' AND a.standing = 'open' OR p.standing = 'closed' AND a.standing <> 'closed'
 """
+# An owner's spending is a part of what left the account: all that was posted or reserved there.
+_SPENDING: Final = """
+SELECT u.account_id, u.day_minor, u.month_minor FROM spending u CROSS JOIN LATERAL (
+    SELECT coalesce(sum(e.amount_minor), 0) AS month,
+           coalesce(sum(e.amount_minor) FILTER (WHERE e.recorded_at >= u.day::timestamp AT TIME ZONE 'UTC'), 0) AS day
+    FROM entries e WHERE e.account_id = u.account_id AND e.side = 'debit' AND e.layer <> 'released'
+    AND e.recorded_at >= u.month::timestamp AT TIME ZONE 'UTC'
+) e WHERE u.day_minor > e.day OR u.month_minor > e.month
+"""
 # Every row that should stand is made from the entries anew; of those between level 0 and all of time a batch may leave
 # out all but its last, so a sum that is there must be right, and the last one must be there.
 _DATED: Final = f"""
@@ -319,6 +328,13 @@ CHECKS: Final[Sequence[Check]] = (
         "SELECT count(*) FROM entries WHERE layer = 'posted'",
         _STRAY_ENTRIES,
         "account {account_id} version {version}",
+    ),
+    _set_check(
+        "spending_is_part_of_the_debits",
+        "What counts against an owner's limits left the account in the same day and month",
+        "SELECT count(*) FROM spending",
+        _SPENDING,
+        "account {account_id}: counted {day_minor} in the day, {month_minor} in the month, more than left it",
     ),
     _set_check(
         "dated_sums_match",
