@@ -98,6 +98,7 @@ ROUTES: Final = (
     _wallet("trial-balance"),
     _wallet("audit"),
     _wallet("limits"),
+    _wallet("exchange"),
     _risk("decisions"),
     _risk("rules"),
     _risk("cases"),

@@ -1,4 +1,4 @@
-"""Wallets stand as a whole, and have limits.
+"""Wallets stand as a whole, have limits, and exchange their currencies.
 
 Revision id: 0006
 """
@@ -42,13 +42,46 @@ CREATE TABLE spending (
 );
 """
 
+EXCHANGE = f"""
+CREATE TABLE exchange_rates (
+    base text NOT NULL,
+    quote text NOT NULL,
+    mid numeric NOT NULL,
+    spread_bp integer NOT NULL,
+    source text NOT NULL,
+    valid_until timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    CONSTRAINT pk_exchange_rates PRIMARY KEY (base, quote),
+    CONSTRAINT ck_exchange_rates_a_rate CHECK (mid > 0 AND spread_bp BETWEEN 0 AND 5000 AND base <> quote)
+);
+CREATE TABLE exchange_quotes (
+    id uuid NOT NULL CONSTRAINT pk_exchange_quotes PRIMARY KEY,
+    wallet_id uuid NOT NULL,
+    sell_currency text NOT NULL,
+    sell_minor bigint NOT NULL CONSTRAINT ck_exchange_quotes_sell_minor CHECK (sell_minor BETWEEN 1 AND {MAX_MINOR}),
+    buy_currency text NOT NULL,
+    buy_minor bigint NOT NULL CONSTRAINT ck_exchange_quotes_buy_minor CHECK (buy_minor BETWEEN 1 AND {MAX_MINOR}),
+    rate numeric NOT NULL,
+    mid numeric NOT NULL,
+    spread_bp integer NOT NULL,
+    source text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    transfer_id uuid NOT NULL
+);
+REVOKE UPDATE, DELETE, TRUNCATE ON exchange_quotes FROM CURRENT_USER;
+"""
+
 
 def upgrade() -> None:
     op.execute(PROFILES)
     op.execute(LIMITS)
+    op.execute(EXCHANGE)
 
 
 def downgrade() -> None:
+    op.drop_table("exchange_quotes")
+    op.drop_table("exchange_rates")
     op.drop_table("spending")
     op.drop_table("spending_limits")
     op.drop_table("wallet_profiles")

@@ -281,3 +281,38 @@ spending = sa.Table(
     ),
 )
 """What an owner spent from a limited account in the latest day and month (its first day), UTC."""
+
+exchange_rates = sa.Table(
+    "exchange_rates",
+    METADATA,
+    sa.Column("base", sa.Text, primary_key=True),
+    sa.Column("quote", sa.Text, primary_key=True),
+    sa.Column("mid", sa.Numeric, nullable=False),
+    sa.Column("spread_bp", sa.Integer, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("valid_until", _MOMENT, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.CheckConstraint("mid > 0 AND spread_bp BETWEEN 0 AND 5000 AND base <> quote", name="a_rate"),
+)
+"""What one whole unit of `base` buys of `quote` in the middle of the market."""
+
+exchange_quotes = sa.Table(
+    "exchange_quotes",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("wallet_id", sa.Uuid, nullable=False),
+    sa.Column("sell_currency", sa.Text, nullable=False),
+    sa.Column("sell_minor", sa.BigInteger, nullable=False),
+    sa.Column("buy_currency", sa.Text, nullable=False),
+    sa.Column("buy_minor", sa.BigInteger, nullable=False),
+    sa.Column("rate", sa.Numeric, nullable=False),
+    sa.Column("mid", sa.Numeric, nullable=False),
+    sa.Column("spread_bp", sa.Integer, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("expires_at", _MOMENT, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("transfer_id", sa.Uuid, nullable=False),
+    _amount("sell_minor", 1),
+    _amount("buy_minor", 1),
+)
+"""Facts: what was offered, and the id that the transfer has if the quote is accepted. Never changed."""

@@ -33,8 +33,20 @@ async def busy_books(service: Service, alice: str) -> None:
     await service.call("PUT", "/limits", {"items": [{"currency": "GBP", "day_minor": 500}]})
     spent = {"amount_minor": 5, "currency": "GBP"}
     await service.call_as(alice, "POST", f"/wallets/{wallet}/debit", spent, "spent")
+    await exchange(service, alice, wallet)
     undo = {"parts": [{"posting": 0, "amount_minor": 10}]}
     await service.call("POST", f"/transfers/{made.json()['id']}/reverse", undo, Idempotency_Key="5")
+
+
+async def exchange(service: Service, alice: str, wallet: str) -> None:
+    lent = {"debit": "fx:position", "credit": "world", "amount_minor": 50, "currency": "GBP"}
+    await service.call("POST", "/transfers", {"kind": "t", "postings": [lent]}, Idempotency_Key="lent")
+    rate = {"base": "GBP", "quote": "EUR", "mid": "1.2", "spread_bp": 0, "source": "test"}
+    await service.call("PUT", "/exchange/rates", {"items": [{**rate, "valid_until": "2999-01-01T00:00:00Z"}]})
+    asked = {"wallet": wallet, "sell_currency": "GBP", "buy_currency": "EUR", "sell_minor": 10}
+    quote = (await service.call_as(alice, "POST", "/exchange/quotes", asked, "quote")).json()["id"]
+    answer = await service.call_as(alice, "POST", f"/exchange/quotes/{quote}/accept")
+    assert answer.status_code == 201, answer.text
 
 
 TAMPERED = {
@@ -52,6 +64,7 @@ TAMPERED = {
         "UPDATE transfers SET postings = jsonb_set(postings, '{0,1}', '77') WHERE jsonb_array_length(postings) = 2"
     ),
     "spending_is_part_of_the_debits": "UPDATE spending SET month_minor = month_minor + 5000",
+    "exchanges_match_quotes": "UPDATE exchange_quotes SET buy_minor = buy_minor + 1",
     "dated_sums_match": "UPDATE dated_sums SET credits_posted = credits_posted + 1 WHERE level = 3",
     "accounts_equal_their_entries": (
         "UPDATE entries SET credits_posted = credits_posted + 10 WHERE version = 2 AND side = 'credit'"

@@ -165,6 +165,7 @@ REFUSED: list[tuple[RefusalCode, Books, Command]] = [
     (RefusalCode.REVERSAL_EXCEEDED, books(originals=(original(reversed_minor=60),)), reverse((0, 41))),
     (RefusalCode.REVERSAL_EXCEEDED, books(originals=(original(),)), reverse((0, 60), (0, 41))),
     (RefusalCode.REVERSAL_EXCEEDED, books(originals=(original(),)), reverse((1, 1))),
+    (RefusalCode.QUOTE_EXPIRED, books(), replace(transfer(posting("no_such_root", B)), expires_at=NOW)),
     (RefusalCode.UNKNOWN_ACCOUNT_CODE, books(), transfer(posting("no_such_root", "no_such_root"))),
     (RefusalCode.UNKNOWN_ACCOUNT_CODE, books(FUNDED), transfer(posting(A, f"wallet:{B}"))),
     (RefusalCode.UNKNOWN_ACCOUNT_CODE, books(FUNDED), transfer(posting(A, "wal_nonsense"))),

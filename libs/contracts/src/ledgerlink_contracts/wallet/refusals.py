@@ -25,6 +25,8 @@ class RefusalCode(StrEnum):
     """A reversal is not reversed; post the transfer again."""
     REVERSAL_EXCEEDED = "reversal-exceeded"
     """More would be reversed than was posted; `reversible_minor` says what is left."""
+    QUOTE_EXPIRED = "quote-expired"
+    """The quote was offered until `expires_at`; ask for a new one."""
     UNKNOWN_ACCOUNT_CODE = "unknown-account-code"
     """A party is no wallet, no open account's id and no code of the chart."""
     ACCOUNT_NOT_FOUND = "account-not-found"
@@ -73,6 +75,7 @@ KINDS: Final[Mapping[RefusalCode, Kind]] = MappingProxyType(
         RefusalCode.HOLD_EXCEEDED: Kind.CONFLICT,
         RefusalCode.REVERSAL_OF_REVERSAL: Kind.CONFLICT,
         RefusalCode.REVERSAL_EXCEEDED: Kind.CONFLICT,
+        RefusalCode.QUOTE_EXPIRED: Kind.CONFLICT,
         RefusalCode.UNKNOWN_ACCOUNT_CODE: Kind.UNPROCESSABLE,
         RefusalCode.ACCOUNT_NOT_FOUND: Kind.NOT_FOUND,
         RefusalCode.WALLET_NOT_FOUND: Kind.NOT_FOUND,

@@ -75,11 +75,11 @@ class Mandate:
         return kind.derive(self.subject, operation, self.key)
 
 
-def content(operation: str, order: BaseModel, **more: Any) -> Content:
-    """Tell what was asked; the id is not part of it, absent fields are left out."""
+def content(operation: str, order: BaseModel, include: set[str] | None = None, **more: Any) -> Content:
+    """Tell what was asked; the id is not part of it, absent fields are left out, and all but ``include`` if given."""
 
     def write() -> bytes:
-        fields = order.model_dump(mode="json", exclude_none=True, exclude={"id"})
+        fields = order.model_dump(mode="json", exclude_none=True, include=include, exclude={"id"})
         return orjson.dumps({**fields, **more, "operation": operation}, option=_OPTIONS)
 
     return Content(write)

@@ -33,7 +33,7 @@ from ledgerlink_wallet.domain.books import (
     TransferKey,
     WalletKey,
 )
-from ledgerlink_wallet.domain.bounds import cannot_spend, not_open, pending, reserving
+from ledgerlink_wallet.domain.bounds import cannot_spend, expired, not_open, pending, reserving
 from ledgerlink_wallet.domain.conditions import Check, failed
 from ledgerlink_wallet.domain.content import recall
 from ledgerlink_wallet.domain.finding import find, first_use
@@ -282,6 +282,8 @@ class _Desk:
         return made
 
     def _post_transfer(self, command: PostTransfer) -> Result:
+        if command.expires_at is not None and self._now >= command.expires_at:
+            return expired(command.expires_at)
         legs = self._find_legs(command.postings, command.on_behalf_of)
         if isinstance(legs, Refusal):
             return legs

@@ -56,7 +56,8 @@ class Condition(NamedTuple):
 class PostTransfer:
     """Post all postings or none. Every debited wallet must belong to ``on_behalf_of`` when that is set.
 
-    ``spends`` says that an owner spends from their wallets, so that the wallets' limits hold.
+    ``spends`` says that an owner spends from their wallets, so that the wallets' limits hold. ``expires_at`` is the end
+    of the quote that it accepts.
 
     ``plain`` says that the posted transfer tells all that was asked, so that nothing else need be kept of the order.
     """
@@ -72,6 +73,7 @@ class PostTransfer:
     conditions: tuple[Condition, ...] = ()
     plain: bool = False
     spends: bool = False
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

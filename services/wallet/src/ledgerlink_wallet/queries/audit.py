@@ -235,6 +235,13 @@ SELECT u.account_id, u.day_minor, u.month_minor FROM spending u CROSS JOIN LATER
     AND e.recorded_at >= u.month::timestamp AT TIME ZONE 'UTC'
 ) e WHERE u.day_minor > e.day OR u.month_minor > e.month
 """
+_EXCHANGES: Final = """
+SELECT q.id, q.transfer_id FROM exchange_quotes q JOIN transfers t ON t.id = q.transfer_id
+WHERE jsonb_array_length(t.postings) <> 2 OR t.kind <> 'wallet.exchange'
+   OR (t.postings -> 0 -> 4, t.postings -> 0 ->> 5, t.postings -> 1 -> 4, t.postings -> 1 ->> 5) IS DISTINCT FROM
+      (to_jsonb(q.sell_minor), q.sell_currency, to_jsonb(q.buy_minor), q.buy_currency)
+   OR t.recorded_at >= q.expires_at
+"""
 # Every row that should stand is made from the entries anew; of those between level 0 and all of time a batch may leave
 # out all but its last, so a sum that is there must be right, and the last one must be there.
 _DATED: Final = f"""
@@ -335,6 +342,13 @@ CHECKS: Final[Sequence[Check]] = (
         "SELECT count(*) FROM spending",
         _SPENDING,
         "account {account_id}: counted {day_minor} in the day, {month_minor} in the month, more than left it",
+    ),
+    _set_check(
+        "exchanges_match_quotes",
+        "Every exchange moved what its quote offered, before the quote's end",
+        "SELECT count(*) FROM exchange_quotes",
+        _EXCHANGES,
+        "quote {id}: transfer {transfer_id} is another exchange",
     ),
     _set_check(
         "dated_sums_match",
