@@ -72,14 +72,30 @@ CREATE TABLE exchange_quotes (
 REVOKE UPDATE, DELETE, TRUNCATE ON exchange_quotes FROM CURRENT_USER;
 """
 
+ALERTS = """
+CREATE TABLE balance_alerts (
+    wallet_id uuid NOT NULL,
+    currency text NOT NULL,
+    account_id uuid NOT NULL,
+    below_minor bigint,
+    above_minor bigint,
+    is_below boolean NOT NULL,
+    is_above boolean NOT NULL,
+    seen_version bigint NOT NULL,
+    CONSTRAINT pk_balance_alerts PRIMARY KEY (wallet_id, currency)
+);
+"""
+
 
 def upgrade() -> None:
     op.execute(PROFILES)
     op.execute(LIMITS)
     op.execute(EXCHANGE)
+    op.execute(ALERTS)
 
 
 def downgrade() -> None:
+    op.drop_table("balance_alerts")
     op.drop_table("exchange_quotes")
     op.drop_table("exchange_rates")
     op.drop_table("spending")

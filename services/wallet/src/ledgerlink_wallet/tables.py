@@ -316,3 +316,17 @@ exchange_quotes = sa.Table(
     _amount("buy_minor", 1),
 )
 """Facts: what was offered, and the id that the transfer has if the quote is accepted. Never changed."""
+
+balance_alerts = sa.Table(
+    "balance_alerts",
+    METADATA,
+    sa.Column("wallet_id", sa.Uuid, primary_key=True),
+    sa.Column("currency", sa.Text, primary_key=True),
+    sa.Column("account_id", sa.Uuid, nullable=False),
+    sa.Column("below_minor", sa.BigInteger),
+    sa.Column("above_minor", sa.BigInteger),
+    sa.Column("is_below", sa.Boolean, nullable=False),
+    sa.Column("is_above", sa.Boolean, nullable=False),
+    sa.Column("seen_version", sa.BigInteger, nullable=False),
+)
+"""What to tell about a wallet's available balance, and up to which version of its account that has been looked at."""

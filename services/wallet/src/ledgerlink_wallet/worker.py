@@ -16,6 +16,7 @@ from ledgerlink_kit.http_app import run_worker
 from ledgerlink_kit.invariants import watch_invariants
 from ledgerlink_kit.migrations import upgrade
 from ledgerlink_kit.outbox import Relay
+from ledgerlink_wallet.commands.alerts import tell_crossings
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.domain.orders import ExpireHold
 from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, INVARIANTS_OF_HISTORY
@@ -26,6 +27,9 @@ from ledgerlink_wallet.store import open_pool
 
 EXPIRY_EVERY_S: Final = 1.0
 EXPIRY_BATCH: Final = 500
+
+ALERTS_EVERY_S: Final = 1.0
+ALERTS_BATCH: Final = 100
 
 TELLERS: Final = {TransferPosted.event_type: posted_events}
 
@@ -57,6 +61,21 @@ async def watch_holds(db: Database, ledger: Ledger, clock: Clock, stop: asyncio.
             continue
 
 
+async def watch_alerts(db: Database, clock: Clock, stop: asyncio.Event) -> None:
+    """Tell crossings of alerts until ``stop`` is set; an absent database is waited for."""
+    while not stop.is_set():
+        pause = ALERTS_EVERY_S
+        try:
+            if await tell_crossings(db, clock, ALERTS_BATCH) == ALERTS_BATCH:
+                pause = 0.0
+        except LedgerLinkError as error:
+            structlog.get_logger().warning("alerts_wait", reason=error.detail)
+        try:
+            await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            continue
+
+
 def main() -> None:
     """Work until SIGTERM."""
     settings = WalletSettings()  # pyright: ignore[reportCallIssue] - the environment gives the rest
@@ -71,6 +90,9 @@ def main() -> None:
     async def expire(stop: asyncio.Event) -> None:
         await committer.start()
         await watch_holds(db, committer, clock, stop)
+
+    async def alert(stop: asyncio.Event) -> None:
+        await watch_alerts(db, clock, stop)
 
     async def check_balances(stop: asyncio.Event) -> None:
         await watch_invariants(db, INVARIANTS_OF_BALANCES, stop, every_s=settings.balances_every_s)
@@ -92,6 +114,7 @@ def main() -> None:
         tasks={
             "relay": relay.run_forever,
             "holds": expire,
+            "alerts": alert,
             "balances": check_balances,
             "history": check_history,
         },

@@ -99,6 +99,16 @@ async def test_a_repeat_of_what_was_refused_is_the_same_answer_and_a_repeat_of_w
     assert (await service.call("GET", "/limits")).json() == {"items": []}
 
 
+async def test_limits_that_are_set_at_once_are_those_of_one_order(service: Service, alice: str) -> None:
+    wallet = await service.wallet(alice)
+    paths = ["/limits", f"/wallets/{wallet}/limits"] * 6
+    orders = [{"items": [{"currency": "GBP", "day_minor": number}]} for number in range(12)]
+    answers = await asyncio.gather(*(service.call("PUT", p, o) for p, o in zip(paths, orders, strict=True)))
+
+    assert {one.status_code for one in answers} == {200}
+    assert len((await service.call("GET", "/limits")).json()["items"]) == 1
+
+
 async def test_only_ledger_write_sets_limits_and_only_owners_and_readers_see_a_wallets(
     service: Service, alice: str, bob: str
 ) -> None:

@@ -24,7 +24,7 @@ from ledgerlink_kit.testing.plugin import MakeDatabase, Templates
 from ledgerlink_wallet.app import build_app
 from ledgerlink_wallet.runtime import WalletSettings
 
-OPERATIONS = 44
+OPERATIONS = 47
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from ledgerlink_contracts.ids import WalletId
@@ -37,6 +37,8 @@ async def set_limits_of_roles(runtime: Runtime, order: RoleLimitsOrder) -> RoleL
     """Put ``order`` in the place of all limits that are not a wallet's own."""
 
     async def body(tx: Tx) -> RoleLimitsView:
+        # Two orders one after the other: neither meets the other's new rows. Readers go on.
+        await tx.execute(text("LOCK TABLE spending_limits IN SHARE ROW EXCLUSIVE MODE"))
         rows = _rows((EVERYBODY if item.role is None else item.role.value, item) for item in order.items)
         await _replace(tx, SCOPES_OF_ROLES, rows)
         return await limits_of_roles(tx)

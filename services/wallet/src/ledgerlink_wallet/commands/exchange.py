@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, text
 
 from ledgerlink_contracts.ids import QuoteId, TransferId
 from ledgerlink_contracts.wallet.exchange import (
@@ -39,6 +39,8 @@ async def set_rates(runtime: Runtime, order: RatesOrder) -> RatesView:
     """Put ``order`` in the place of all rates."""
 
     async def body(tx: Tx) -> RatesView:
+        # Two orders one after the other: neither meets the other's new rows. Readers go on.
+        await tx.execute(text("LOCK TABLE exchange_rates IN SHARE ROW EXCLUSIVE MODE"))
         await tx.execute(delete(exchange_rates))
         if order.items:
             now = runtime.clock.now()
