@@ -27,6 +27,10 @@ class HoldId(TypedId, prefix="hold"):
     """Funds reserved in a wallet; made by the caller or derived from their idempotency key."""
 
 
+class QuoteId(TypedId, prefix="quote"):
+    """An offer to exchange money between two currencies of a wallet."""
+
+
 class IntentId(TypedId, prefix="pi"):
     """What a payer is meant to pay."""
 

@@ -108,6 +108,8 @@ ROUTES: Final = (
         access=Access.PUBLIC,
         body_bytes_max=0,
     ),
+    _wallet("limits"),
+    _wallet("exchange"),
     _risk("decisions"),
     _risk("rules"),
     _risk("cases"),

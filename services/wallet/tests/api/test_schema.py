@@ -25,7 +25,7 @@ from ledgerlink_kit.testing.plugin import MakeDatabase, Templates
 from ledgerlink_wallet.app import build_app
 from ledgerlink_wallet.runtime import WalletSettings
 
-OPERATIONS = 38
+OPERATIONS = 53
 
 
 @pytest.fixture
