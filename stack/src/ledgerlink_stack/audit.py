@@ -27,7 +27,7 @@ from ledgerlink_wallet.queries.audit import audit, checks_for
 if TYPE_CHECKING:
     import argparse
 
-    from ledgerlink_contracts.wallet.models import AuditView
+    from ledgerlink_contracts.wallet.reports import AuditView
     from ledgerlink_wallet.queries.auditing.looking import Check
 
 CLEAN, BROKEN = 0, 1

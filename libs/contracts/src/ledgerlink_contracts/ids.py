@@ -31,6 +31,10 @@ class ImportId(TypedId, prefix="imp"):
     """One import of transfers; derived from its caller's idempotency key."""
 
 
+class QuoteId(TypedId, prefix="quote"):
+    """An offer to exchange money between two currencies of a wallet."""
+
+
 class IntentId(TypedId, prefix="pi"):
     """What a payer is meant to pay."""
 

@@ -122,6 +122,8 @@ ROUTES: Final = (
         body_bytes_max=_FILE,
         upload_s_max=_DAY_S,
     ),
+    _wallet("limits"),
+    _wallet("exchange"),
     _risk("decisions"),
     _risk("rules"),
     _risk("cases"),

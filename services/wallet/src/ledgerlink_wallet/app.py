@@ -11,7 +11,19 @@ from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.http_app import create_app, serve
 from ledgerlink_kit.migrations import upgrade
-from ledgerlink_wallet.api import accounts, checkpoints, events, holds, imports, statements, transfers, wallets
+from ledgerlink_wallet.api import (
+    accounts,
+    alerts,
+    allowances,
+    checkpoints,
+    events,
+    exchange,
+    holds,
+    imports,
+    statements,
+    transfers,
+    wallets,
+)
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.runtime import STREAMS_OF_CALLER_MAX, Owners, Runtime, Streams, WalletSettings
 from ledgerlink_wallet.store import open_pool
@@ -56,6 +68,9 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
             statements.router,
             events.router,
             imports.router,
+            allowances.router,
+            alerts.router,
+            exchange.router,
         ],
         streamed=[imports.LINES],
         hot=[transfers.HOT],

@@ -339,3 +339,92 @@ import_problems = sa.Table(
     sa.CheckConstraint("outcome IN ('refused', 'malformed')", name="outcome"),
 )
 """Facts: the lines of an import that were not posted, and why; written with the cursor's step past them."""
+
+wallet_profiles = sa.Table(
+    "wallet_profiles",
+    METADATA,
+    sa.Column("wallet_id", sa.Uuid, primary_key=True),
+    sa.Column("standing", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False, server_default="customer"),
+    sa.CheckConstraint(_STANDINGS, name="standing"),
+)
+"""What may change about a wallet: its standing as a whole, and the role whose limits it has.
+
+A wallet without a row is open. Its accounts carry its standing, so that postings ask nothing here; the row tells those
+that open later.
+"""
+
+spending_limits = sa.Table(
+    "spending_limits",
+    METADATA,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("currency", sa.Text, primary_key=True),
+    *(sa.Column(name, sa.BigInteger) for name in ("transfer_minor", "day_minor", "month_minor")),
+    *(_amount(name) for name in ("transfer_minor", "day_minor", "month_minor")),
+)
+"""What owners may spend by transfer, day and month: ``scope`` is `everybody`, a role, or a wallet's id as PostgreSQL
+writes it."""
+
+spending = sa.Table(
+    "spending",
+    METADATA,
+    sa.Column("account_id", sa.Uuid, primary_key=True),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("day_minor", sa.BigInteger, nullable=False),
+    sa.Column("month", sa.Date, nullable=False),
+    sa.Column("month_minor", sa.BigInteger, nullable=False),
+    sa.CheckConstraint(
+        "month = day - (extract(day FROM day)::int - 1) AND day_minor BETWEEN 0 AND month_minor",
+        name="a_day_lies_in_its_month",
+    ),
+)
+"""What an owner spent from a limited account in the latest day and month (its first day), UTC."""
+
+exchange_rates = sa.Table(
+    "exchange_rates",
+    METADATA,
+    sa.Column("base", sa.Text, primary_key=True),
+    sa.Column("quote", sa.Text, primary_key=True),
+    sa.Column("mid", sa.Numeric, nullable=False),
+    sa.Column("spread_bp", sa.Integer, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("valid_until", _MOMENT, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.CheckConstraint("mid > 0 AND spread_bp BETWEEN 0 AND 5000 AND base <> quote", name="a_rate"),
+)
+"""What one whole unit of `base` buys of `quote` in the middle of the market."""
+
+exchange_quotes = sa.Table(
+    "exchange_quotes",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("wallet_id", sa.Uuid, nullable=False),
+    sa.Column("sell_currency", sa.Text, nullable=False),
+    sa.Column("sell_minor", sa.BigInteger, nullable=False),
+    sa.Column("buy_currency", sa.Text, nullable=False),
+    sa.Column("buy_minor", sa.BigInteger, nullable=False),
+    sa.Column("rate", sa.Numeric, nullable=False),
+    sa.Column("mid", sa.Numeric, nullable=False),
+    sa.Column("spread_bp", sa.Integer, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("expires_at", _MOMENT, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("transfer_id", sa.Uuid, nullable=False),
+    _amount("sell_minor", 1),
+    _amount("buy_minor", 1),
+)
+"""Facts: what was offered, and the id that the transfer has if the quote is accepted. Never changed."""
+
+balance_alerts = sa.Table(
+    "balance_alerts",
+    METADATA,
+    sa.Column("wallet_id", sa.Uuid, primary_key=True),
+    sa.Column("currency", sa.Text, primary_key=True),
+    sa.Column("account_id", sa.Uuid, nullable=False),
+    sa.Column("below_minor", sa.BigInteger),
+    sa.Column("above_minor", sa.BigInteger),
+    sa.Column("is_below", sa.Boolean, nullable=False),
+    sa.Column("is_above", sa.Boolean, nullable=False),
+    sa.Column("seen_version", sa.BigInteger, nullable=False),
+)
+"""What to tell about a wallet's available balance, and up to which version of its account that has been looked at."""

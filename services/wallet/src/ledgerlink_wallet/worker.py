@@ -17,6 +17,7 @@ from ledgerlink_kit.invariants import watch_invariants
 from ledgerlink_kit.migrations import upgrade
 from ledgerlink_kit.notes import Signer
 from ledgerlink_kit.outbox import Relay
+from ledgerlink_wallet.commands.alerts import tell_crossings
 from ledgerlink_wallet.commands.committer import Committer
 from ledgerlink_wallet.commands.sealing import BrokenTree, seal
 from ledgerlink_wallet.domain.orders import ExpireHold
@@ -30,6 +31,9 @@ EXPIRY_EVERY_S: Final = 1.0
 EXPIRY_BATCH: Final = 500
 
 BROKEN_TREE_EVERY_S: Final = 30.0
+
+ALERTS_EVERY_S: Final = 1.0
+ALERTS_BATCH: Final = 100
 
 TELLERS: Final = {TransferPosted.event_type: posted_events}
 
@@ -87,6 +91,21 @@ async def watch_seals(db: Database, signer: Signer, clock: Clock, stop: asyncio.
             continue
 
 
+async def watch_alerts(db: Database, clock: Clock, stop: asyncio.Event) -> None:
+    """Tell crossings of alerts until ``stop`` is set; an absent database is waited for."""
+    while not stop.is_set():
+        pause = ALERTS_EVERY_S
+        try:
+            if await tell_crossings(db, clock, ALERTS_BATCH) == ALERTS_BATCH:
+                pause = 0.0
+        except LedgerLinkError as error:
+            structlog.get_logger().warning("alerts_wait", reason=error.detail)
+        try:
+            await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            continue
+
+
 def main() -> None:
     """Work until SIGTERM."""
     settings = WalletSettings()  # pyright: ignore[reportCallIssue] - the environment gives the rest
@@ -101,6 +120,9 @@ def main() -> None:
     async def expire(stop: asyncio.Event) -> None:
         await committer.start()
         await watch_holds(db, committer, clock, stop)
+
+    async def alert(stop: asyncio.Event) -> None:
+        await watch_alerts(db, clock, stop)
 
     async def check_balances(stop: asyncio.Event) -> None:
         await watch_invariants(db, INVARIANTS_OF_BALANCES, stop, every_s=settings.balances_every_s)
@@ -126,6 +148,7 @@ def main() -> None:
         tasks={
             "relay": relay.run_forever,
             "holds": expire,
+            "alerts": alert,
             "balances": check_balances,
             "history": check_history,
             "seals": seal_leaves,

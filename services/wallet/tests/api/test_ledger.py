@@ -14,8 +14,8 @@ from ledgerlink_contracts.wallet.models import (
     HoldView,
     TransferPage,
     TransferView,
-    TrialBalanceView,
 )
+from ledgerlink_contracts.wallet.reports import TrialBalanceView
 from ledgerlink_kit.ids import uuid8
 
 

@@ -14,6 +14,7 @@ from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.errors import Unavailable
 from ledgerlink_kit.outbox import Event, Relay
 from ledgerlink_kit.testing import ManualClock
+from ledgerlink_wallet.commands.alerts import tell_crossings
 from ledgerlink_wallet.runtime import Ledger
 from ledgerlink_wallet.worker import EXPIRY_BATCH, TELLERS, expire_holds, watch_holds
 
@@ -26,6 +27,7 @@ EVENTS: dict[str, type[Event]] = {
         events.HoldCaptured,
         events.HoldReleased,
         events.HoldExpired,
+        events.BalanceCrossed,
     )
 }
 
@@ -92,6 +94,10 @@ async def test_every_event_reaches_the_stream_and_reads_as_its_contract(
     await place(service, wallet, 102, datetime.now(UTC) + timedelta(seconds=0.2))
     await asyncio.sleep(0.3)
     await expire_holds(service.db, ledger_of(service), SystemClock())
+    alerts = {"items": [{"currency": "GBP", "below_minor": 100}]}
+    await service.call_as(alice, "PUT", f"/wallets/{wallet}/alerts", alerts)
+    await place(service, wallet, 850)
+    assert await tell_crossings(service.db, SystemClock(), 10) == 1
 
     redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
     relay = Relay(service.db, redis, service="wallet", clock=SystemClock(), tellers=TELLERS)
@@ -104,7 +110,12 @@ async def test_every_event_reaches_the_stream_and_reads_as_its_contract(
     assert {one["type"] for one in told} == set(EVENTS)
     for one in told:
         read = EVENTS[one["type"]].model_validate(one["data"])
-        subject = getattr(read, "wallet", None) or getattr(read, "hold", None) or getattr(read, "transfer", None)
+        subject = (
+            getattr(read, "wallet", None)
+            or getattr(read, "alert", None)
+            or getattr(read, "hold", None)
+            or getattr(read, "transfer", None)
+        )
         assert subject is not None
-        assert one["subject"] == str(subject.id)
+        assert one["subject"] == str(getattr(subject, "id", None) or subject.wallet)
     assert HoldId.parse(captured)

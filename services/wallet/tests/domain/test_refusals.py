@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -26,6 +26,7 @@ from ledgerlink_wallet.domain.books import (
 )
 from ledgerlink_wallet.domain.content import content_of
 from ledgerlink_wallet.domain.orders import (
+    Allowance,
     Books,
     Captured,
     CaptureHold,
@@ -137,6 +138,8 @@ PAST, FUTURE = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
 A, B = wire(ALICE), wire(BOB)
 AT_LEAST = condition(A, Predicate.AVAILABLE_AT_LEAST, 1_001)
 
+LIMITED = replace(books(FUNDED), allowances={FUNDED.facts.id: Allowance(9, 9, 9, NOW.date(), 0, date(2026, 1, 1), 0)})
+
 REFUSED: list[tuple[RefusalCode, Books, Command]] = [
     (RefusalCode.TRANSFER_NOT_FOUND, books(), reverse()),
     (RefusalCode.HOLD_NOT_FOUND, books(), capture()),
@@ -162,6 +165,7 @@ REFUSED: list[tuple[RefusalCode, Books, Command]] = [
     (RefusalCode.REVERSAL_EXCEEDED, books(originals=(original(reversed_minor=60),)), reverse((0, 41))),
     (RefusalCode.REVERSAL_EXCEEDED, books(originals=(original(),)), reverse((0, 60), (0, 41))),
     (RefusalCode.REVERSAL_EXCEEDED, books(originals=(original(),)), reverse((1, 1))),
+    (RefusalCode.QUOTE_EXPIRED, books(), replace(transfer(posting("no_such_root", B)), expires_at=NOW)),
     (RefusalCode.UNKNOWN_ACCOUNT_CODE, books(), transfer(posting("no_such_root", "no_such_root"))),
     (RefusalCode.UNKNOWN_ACCOUNT_CODE, books(FUNDED), transfer(posting(A, f"wallet:{B}"))),
     (RefusalCode.UNKNOWN_ACCOUNT_CODE, books(FUNDED), transfer(posting(A, "wal_nonsense"))),
@@ -200,6 +204,8 @@ REFUSED: list[tuple[RefusalCode, Books, Command]] = [
     (RefusalCode.CONDITION_FAILED, books(FUNDED), replace(place(1_001), conditions=(AT_LEAST,))),
     (RefusalCode.CONDITION_FAILED, books(HELD, holds=(hold(),)), replace(capture(), conditions=(AT_LEAST,))),
     (RefusalCode.CONDITION_FAILED, books(originals=(original(),)), replace(reverse(), conditions=(AT_LEAST,))),
+    (RefusalCode.LIMIT_EXCEEDED, LIMITED, replace(transfer(posting(A, B, 1_001)), spends=True)),
+    (RefusalCode.LIMIT_EXCEEDED, LIMITED, replace(place(1_001), spends=True)),
     (RefusalCode.INSUFFICIENT_FUNDS, books(FUNDED), transfer(posting(A, B, 1_001))),
     (RefusalCode.INSUFFICIENT_FUNDS, books(HELD), transfer(posting(A, B, 701))),
     (RefusalCode.INSUFFICIENT_FUNDS, books(FUNDED), transfer(posting(A, B, 600), posting(A, B, 401))),

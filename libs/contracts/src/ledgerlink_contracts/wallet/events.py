@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from ledgerlink_contracts.ids import TransferId
+from ledgerlink_contracts.wallet.alerts import CrossingView
 from ledgerlink_contracts.wallet.models import HoldView, TransferRecord, WalletView
 from ledgerlink_kit.outbox import Event
 
@@ -49,3 +50,10 @@ class HoldExpired(Event):
 
     event_type: ClassVar[str] = "wallet.hold.expired"
     hold: HoldView
+
+
+class BalanceCrossed(Event):
+    """A wallet's available balance crossed a threshold of an alert."""
+
+    event_type: ClassVar[str] = "wallet.balance.crossed"
+    alert: CrossingView

@@ -25,6 +25,8 @@ class RefusalCode(StrEnum):
     """A reversal is not reversed; post the transfer again."""
     REVERSAL_EXCEEDED = "reversal-exceeded"
     """More would be reversed than was posted; `reversible_minor` says what is left."""
+    QUOTE_EXPIRED = "quote-expired"
+    """The quote was offered until `expires_at`; ask for a new one."""
     UNKNOWN_ACCOUNT_CODE = "unknown-account-code"
     """A party is no wallet, no open account's id and no code of the chart."""
     ACCOUNT_NOT_FOUND = "account-not-found"
@@ -49,6 +51,9 @@ class RefusalCode(StrEnum):
     """Only an account whose balances are zero can be closed."""
     CONDITION_FAILED = "condition-failed"
     """One of the order's conditions does not hold: `condition` (its number), `predicate`, `expected` and `actual`."""
+    LIMIT_EXCEEDED = "limit-exceeded"
+    """An owner would spend more than they may: `period` (transfer, day, month), `limit_minor`, `used_minor`,
+    `remaining_minor` and `resets_at`."""
     INSUFFICIENT_FUNDS = "insufficient-funds"
     """The account would fall below zero; `available_minor` and `currency` say what there is."""
     FLOOR = "floor"
@@ -70,6 +75,7 @@ KINDS: Final[Mapping[RefusalCode, Kind]] = MappingProxyType(
         RefusalCode.HOLD_EXCEEDED: Kind.CONFLICT,
         RefusalCode.REVERSAL_OF_REVERSAL: Kind.CONFLICT,
         RefusalCode.REVERSAL_EXCEEDED: Kind.CONFLICT,
+        RefusalCode.QUOTE_EXPIRED: Kind.CONFLICT,
         RefusalCode.UNKNOWN_ACCOUNT_CODE: Kind.UNPROCESSABLE,
         RefusalCode.ACCOUNT_NOT_FOUND: Kind.NOT_FOUND,
         RefusalCode.WALLET_NOT_FOUND: Kind.NOT_FOUND,
@@ -82,6 +88,7 @@ KINDS: Final[Mapping[RefusalCode, Kind]] = MappingProxyType(
         RefusalCode.ACCOUNT_CLOSED: Kind.CONFLICT,
         RefusalCode.ACCOUNT_NOT_EMPTY: Kind.CONFLICT,
         RefusalCode.CONDITION_FAILED: Kind.CONFLICT,
+        RefusalCode.LIMIT_EXCEEDED: Kind.CONFLICT,
         RefusalCode.INSUFFICIENT_FUNDS: Kind.CONFLICT,
         RefusalCode.FLOOR: Kind.CONFLICT,
         RefusalCode.CEILING: Kind.CONFLICT,

@@ -12,15 +12,12 @@ from ledgerlink_contracts.wallet.models import (
     AccountOrder,
     AccountPage,
     AccountView,
-    AuditView,
     EntryPage,
     Layer,
-    LedgersView,
-    LedgerView,
     Party,
     Standing,
-    TrialBalanceView,
 )
+from ledgerlink_contracts.wallet.reports import AuditView, LedgersView, LedgerView, TrialBalanceView
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
 from ledgerlink_kit.problem import responses

@@ -8,6 +8,7 @@ from pydantic import Field
 from ledgerlink_contracts.ids import WalletId
 from ledgerlink_contracts.wallet.models import (
     AmountOrder,
+    Standing,
     WalletBalanceView,
     WalletMovementView,
     WalletOrder,
@@ -25,6 +26,7 @@ from ledgerlink_wallet.api.callers import (
     EffectiveAt,
     GivenRuntime,
     IdempotencyKey,
+    LedgerWriter,
     RecordedAt,
     WalletOpener,
     WalletWriter,
@@ -32,9 +34,11 @@ from ledgerlink_wallet.api.callers import (
     owner_filter,
     respond,
 )
+from ledgerlink_wallet.commands import ledger
 from ledgerlink_wallet.commands import wallets as commands
 from ledgerlink_wallet.queries import wallets as queries
 from ledgerlink_wallet.queries.moments import Moments
+from ledgerlink_wallet.runtime import Runtime
 
 Owner = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:\-]+$")]
 
@@ -137,3 +141,30 @@ async def transfer_from_wallet(
 ) -> Response:
     """Move money to another wallet."""
     return respond(await commands.transfer(runtime, mandate_of(caller, idempotency_key), wallet, order))
+
+
+async def _change(runtime: Runtime, caller: LedgerWriter, wallet: WalletId, standing: Standing) -> Response:
+    answer = await ledger.change_wallet(runtime, mandate_of(caller, None), wallet, standing)
+    if answer.refusal is not None:
+        return respond(answer)
+    async with runtime.db.reading() as view:
+        body = (await queries.wallet(view, wallet, None)).model_dump_json().encode()
+    return respond(answer.telling(body))
+
+
+@router.post("/{wallet}/freeze", name="freeze_wallet", response_model=WalletView, responses=responses(404, 409))
+async def freeze_wallet(wallet: WalletId, caller: LedgerWriter, runtime: GivenRuntime) -> Response:
+    """Let no account of the wallet take postings for now, in any currency. Needs no key: what is frozen stays so."""
+    return await _change(runtime, caller, wallet, Standing.FROZEN)
+
+
+@router.post("/{wallet}/unfreeze", name="unfreeze_wallet", response_model=WalletView, responses=responses(404, 409))
+async def unfreeze_wallet(wallet: WalletId, caller: LedgerWriter, runtime: GivenRuntime) -> Response:
+    """Let all accounts of the wallet take postings again, also those that were frozen one by one."""
+    return await _change(runtime, caller, wallet, Standing.OPEN)
+
+
+@router.post("/{wallet}/close", name="close_wallet", response_model=WalletView, responses=responses(404, 409))
+async def close_wallet(wallet: WalletId, caller: LedgerWriter, runtime: GivenRuntime) -> Response:
+    """Close a wallet whose balances are zero in all currencies, for good."""
+    return await _change(runtime, caller, wallet, Standing.CLOSED)

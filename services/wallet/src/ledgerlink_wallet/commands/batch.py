@@ -14,6 +14,7 @@ from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.outbox import Event
+from ledgerlink_wallet.commands import profiles
 from ledgerlink_wallet.commands.rendering import (
     CREATED,
     Rendered,
@@ -39,10 +40,12 @@ from ledgerlink_wallet.domain.books import (
 )
 from ledgerlink_wallet.domain.content import content_of, content_of_plain
 from ledgerlink_wallet.domain.orders import (
+    Allowance,
     Books,
     Captured,
     CaptureHold,
     ChangeStanding,
+    ChangeWalletStanding,
     Command,
     Decided,
     DryRun,
@@ -75,7 +78,7 @@ _HOLD_EVENTS: Final[dict[HoldState, type[Event]]] = {
 }
 
 
-_UNREMEMBERED: Final = (ReleaseHold, ExpireHold, ChangeStanding, OpenAccount, LinkedGroup, DryRun)
+_UNREMEMBERED: Final = (ReleaseHold, ExpireHold, ChangeStanding, ChangeWalletStanding, OpenAccount, LinkedGroup, DryRun)
 """The commands without an id of their own."""
 
 _NOUNS: Final[dict[type[RememberedCommand], str]] = {
@@ -110,6 +113,10 @@ class Needs:
     ids: set[UUID] = field(default_factory=set[UUID])
     captures: list[CaptureHold] = field(default_factory=list[CaptureHold])
     placed: dict[HoldKey, str] = field(default_factory=dict[HoldKey, str])
+    opens: dict[AccountKey, WalletKey] = field(default_factory=dict[AccountKey, WalletKey])
+    restands: set[WalletKey] = field(default_factory=set[WalletKey])
+    thaws: set[AccountKey] = field(default_factory=set[AccountKey])
+    spends: dict[AccountKey, Party] = field(default_factory=dict[AccountKey, Party])
 
     def read(self, command: Command) -> None:
         """Add what ``command`` touches."""
@@ -118,17 +125,12 @@ class Needs:
                 self.read(item)
             return
         if isinstance(command, PostTransfer | CaptureHold):
-            self.ids.add(command.id)
-            for posting in command.postings:
-                self.party(posting.debit)
-                self.party(posting.credit)
-            if isinstance(command, CaptureHold):
-                self.holds.add(command.hold)
-                self.captures.append(command)
+            self._read_postings(command)
         elif isinstance(command, PlaceHold):
             self.ids.add(command.id)
             self.party(command.wallet)
             self.placed[command.id] = command.currency
+            self._spend((command.wallet,) if command.spends else ())
         elif isinstance(command, ReverseTransfer):
             self.ids.add(command.id)
             self.originals.add(command.transfer)
@@ -137,10 +139,32 @@ class Needs:
         elif isinstance(command, OpenAccount):
             self.party(command.account)
         else:
-            self.accounts.add(command.account)
+            self._restand(command)
         if not isinstance(command, _UNREMEMBERED) and command.conditions:
             for condition in command.conditions:
                 self.party(condition.account)
+
+    def _read_postings(self, command: PostTransfer | CaptureHold) -> None:
+        self.ids.add(command.id)
+        for posting in command.postings:
+            self.party(posting.debit)
+            self.party(posting.credit)
+        if isinstance(command, CaptureHold):
+            self.holds.add(command.hold)
+            self.captures.append(command)
+        elif command.spends:
+            self._spend(posting.debit for posting in command.postings)
+
+    def _spend(self, parties: Iterable[Party]) -> None:
+        self.spends.update({party.account: party for party in parties if party.account is not None})
+
+    def _restand(self, command: ChangeStanding | ChangeWalletStanding) -> None:
+        if isinstance(command, ChangeWalletStanding):
+            self.restands.add(command.wallet)
+            self.wallets.add(command.wallet)
+        else:
+            self.accounts.add(command.account)
+            self.thaws.add(command.account)
 
     def party(self, party: Party) -> None:
         """Add the account that ``party`` names, and its wallet."""
@@ -148,6 +172,7 @@ class Needs:
             self.accounts.add(party.account)
         if party.opens is not None and party.opens.wallet is not None:
             self.wallets.add(party.opens.wallet)
+            self.opens[party.opens.id] = party.opens.wallet
 
 
 def postings_of(command: Command) -> int:
@@ -201,7 +226,10 @@ async def load(tx: Tx, commands: Sequence[Command], owners: Owners, seen: Seen) 
         for capture in needs.captures:
             if capture.hold in currencies:
                 needs.party(party_of(capture.credit, currencies[capture.hold]))
+    if needs.restands:
+        needs.accounts.update(await profiles.accounts_of(tx, needs.restands))
     accounts = await loading.lock_accounts(tx, needs.accounts, seen.of(needs.accounts))
+    standings = await _lock_standings(tx, needs, accounts, seen)
     # From here on nobody else can move these accounts, so what is read now is what will be true at the commit.
     stored, plain = await loading.load_outcomes(tx, needs.ids) if needs.ids else ({}, [])
     posted = await loading.load_posted(tx, plain) if plain else []
@@ -221,8 +249,37 @@ async def load(tx: Tx, commands: Sequence[Command], owners: Owners, seen: Seen) 
         holds=await loading.load_holds(tx, needs.holds, accounts) if needs.holds else {},
         originals=await loading.with_reversed(tx, originals, accounts) if originals else {},
         remembered=remembered,
+        standings=standings,
+        allowances=await _load_allowances(tx, needs, accounts),
     )
     return books, {id_: outcome.status for id_, outcome in stored.items()}
+
+
+async def _load_allowances(tx: Tx, needs: Needs, accounts: dict[AccountKey, Account]) -> dict[AccountKey, Allowance]:
+    """Give what owners may spend; a batch in which no owner spends asks nothing here."""
+    spent = [accounts[key].facts if key in accounts else party.opens for key, party in needs.spends.items()]
+    of_wallets = [facts for facts in spent if facts is not None and facts.wallet is not None]
+    return await profiles.load_allowances(tx, of_wallets) if of_wallets else {}
+
+
+async def _lock_standings(
+    tx: Tx, needs: Needs, accounts: dict[AccountKey, Account], seen: Seen
+) -> dict[WalletKey, Standing]:
+    """Lock and give the standings of wallets that an account may open in, or whose standing is asked about.
+
+    An account carries its wallet's standing, so a batch whose accounts all stand asks nothing here.
+    """
+    wallets = {wallet for account, wallet in needs.opens.items() if account not in accounts} | needs.restands
+    wallets |= {facts.wallet for key in needs.thaws & accounts.keys() if (facts := accounts[key].facts).wallet}
+    if not wallets:
+        return {}
+    standings = await profiles.lock_standings(tx, wallets)
+    if needs.restands:
+        # What was opened before we had the standings' locks; from here on nobody can open another.
+        opened = set(await profiles.accounts_of(tx, needs.restands)) - accounts.keys()
+        if opened:
+            accounts |= await loading.lock_accounts(tx, opened, seen.of(opened))
+    return standings
 
 
 class Written(NamedTuple):
@@ -367,6 +424,8 @@ async def run(tx: Tx, asked: Sequence[Asked], owners: Owners, seen: Seen, clock:
     written = write(asked, decided, statuses, now)
     writes = writing.Writes()
     writing.save_accounts(writes, decided.accounts.values(), books.accounts, now)
+    profiles.save_standings(writes, decided.standings)
+    profiles.save_allowances(writes, decided.allowances)
     writing.save_transfers(writes, written.transfers, now)
     writing.save_unsealed(writes, written.transfers, now)
     writing.save_entries(writes, written.entries, now)

@@ -31,6 +31,7 @@ from ledgerlink_wallet.domain.books import AccountKey, HoldKey, Posting, Transfe
 from ledgerlink_wallet.domain.orders import (
     CaptureHold,
     ChangeStanding,
+    ChangeWalletStanding,
     Command,
     Condition,
     Content,
@@ -74,11 +75,11 @@ class Mandate:
         return kind.derive(self.subject, operation, self.key)
 
 
-def content(operation: str, order: BaseModel, **more: Any) -> Content:
-    """Tell what was asked; the id is not part of it, absent fields are left out."""
+def content(operation: str, order: BaseModel, include: set[str] | None = None, **more: Any) -> Content:
+    """Tell what was asked; the id is not part of it, absent fields are left out, and all but ``include`` if given."""
 
     def write() -> bytes:
-        fields = order.model_dump(mode="json", exclude_none=True, exclude={"id"})
+        fields = order.model_dump(mode="json", exclude_none=True, include=include, exclude={"id"})
         return orjson.dumps({**fields, **more, "operation": operation}, option=_OPTIONS)
 
     return Content(write)
@@ -104,8 +105,13 @@ def conditions(orders: Iterable[ConditionOrder] | None) -> tuple[Condition, ...]
     return tuple(Condition(party_of(one.account, one.currency), one.currency, *one.said()) for one in orders)
 
 
-def transfer_from(order: TransferOrder, id_: TypedId, owner: str | None, **linked: Any) -> PostTransfer:
-    """Make the command of ``order``; ``owner`` is on whose behalf, ``linked`` what else belongs to its content."""
+def transfer_from(
+    order: TransferOrder, id_: TypedId, owner: str | None, *, spends: bool = False, **linked: Any
+) -> PostTransfer:
+    """Make the command of ``order``; ``owner`` is on whose behalf, ``linked`` what else belongs to its content.
+
+    The limits of the debited wallets hold when there is an ``owner``, or when the order ``spends``.
+    """
     known = {"on_behalf_of": owner} if owner else {}
     return PostTransfer(
         TransferKey(id_.uuid),
@@ -118,6 +124,7 @@ def transfer_from(order: TransferOrder, id_: TypedId, owner: str | None, **linke
         order.effective_at,
         conditions(order.conditions),
         plain=not linked and _is_plain(order),
+        spends=owner is not None or spends,
     )
 
 
@@ -147,6 +154,7 @@ def hold_from(order: HoldOrder, id_: TypedId, **linked: Any) -> PlaceHold:
         None if order.on_behalf_of is None else str(order.on_behalf_of),
         order.reference,
         conditions(order.conditions),
+        spends=order.on_behalf_of is not None,
     )
 
 
@@ -168,14 +176,23 @@ def capture_from(hold: HoldId, order: CaptureOrder, id_: TypedId, **linked: Any)
 
 
 async def post_transfer(
-    runtime: Runtime, mandate: Mandate, order: TransferOrder, *, from_key: bool = False, dry_run: bool = False
+    runtime: Runtime,
+    mandate: Mandate,
+    order: TransferOrder,
+    *,
+    from_key: bool = False,
+    dry_run: bool = False,
+    spends: bool = False,
 ) -> Answer:
-    """Post a transfer; ``from_key`` says that the order's id was made from an Idempotency-Key already."""
+    """Post a transfer; ``from_key`` says that the order's id was made from an Idempotency-Key already.
+
+    ``spends`` says that an owner spends although the order is on nobody's behalf.
+    """
     owner = str(order.on_behalf_of) if order.on_behalf_of is not None else None
     if not mandate.trusted:
         _within_wallets(mandate, order, owner)
         owner = mandate.subject
-    command = transfer_from(order, mandate.named(order.id, TransferId, "transfer"), owner)
+    command = transfer_from(order, mandate.named(order.id, TransferId, "transfer"), owner, spends=spends)
     with span("post_transfer"):
         return await submit(runtime, mandate, command, derived=from_key or order.id is None, dry_run=dry_run)
 
@@ -248,6 +265,13 @@ async def change_standing(runtime: Runtime, mandate: Mandate, account: AccountId
     """Open, freeze or close an account."""
     with span("change_standing"):
         command = ChangeStanding(AccountKey(account.uuid), standing)
+        return await submit(runtime, mandate, command, derived=False)
+
+
+async def change_wallet(runtime: Runtime, mandate: Mandate, wallet: WalletId, standing: Standing) -> Answer:
+    """Open, freeze or close a whole wallet: all its accounts, also those that open later."""
+    with span("change_wallet"):
+        command = ChangeWalletStanding(WalletKey(wallet.uuid), standing)
         return await submit(runtime, mandate, command, derived=False)
 
 

@@ -23,6 +23,7 @@ from ledgerlink_wallet.domain.orders import (
     Refusal,
     Result,
     StandingChanged,
+    WalletStandingChanged,
 )
 from ledgerlink_wallet.domain.parties import account_wire
 
@@ -54,6 +55,8 @@ def render(result: Result, request_id: str) -> Rendered:
         return Rendered(CREATED, dumps(body))
     if isinstance(result, StandingChanged):
         return Rendered(OK, dumps({"id": account_wire(result.account.facts.id), "state": result.account.standing}))
+    if isinstance(result, WalletStandingChanged):
+        return Rendered(OK, dumps({"id": str(WalletId(result.wallet)), "state": result.standing}))
     if isinstance(result, AccountOpened):
         return Rendered(CREATED if result.fresh else OK, dumps({"id": account_wire(result.account.facts.id)}))
     refused = refused_from(result)

@@ -127,8 +127,8 @@ async def credit(runtime: Runtime, mandate: Mandate, wallet: WalletId, order: Am
 async def debit(runtime: Runtime, mandate: Mandate, wallet: WalletId, order: AmountOrder) -> Answer:
     """Debit a wallet to `world`: for development, demonstrations and operators."""
     _check_self_funding(runtime, mandate)
-    await check_own(runtime, mandate, wallet)
-    answer = await _move(runtime, mandate, wallet, "debit", (str(wallet), "world"), order)
+    spends = await check_own(runtime, mandate, wallet) == mandate.subject
+    answer = await _move(runtime, mandate, wallet, "debit", (str(wallet), "world"), order, spends=spends)
     if _is_new(answer):
         metrics.debits_posted.labels(order.currency).inc()
     return answer
@@ -136,8 +136,8 @@ async def debit(runtime: Runtime, mandate: Mandate, wallet: WalletId, order: Amo
 
 async def transfer(runtime: Runtime, mandate: Mandate, wallet: WalletId, order: WalletTransferOrder) -> Answer:
     """Move money from a wallet to another."""
-    await check_own(runtime, mandate, wallet)
-    return await _move(runtime, mandate, wallet, "transfer", (str(wallet), str(order.to)), order)
+    spends = await check_own(runtime, mandate, wallet) == mandate.subject
+    return await _move(runtime, mandate, wallet, "transfer", (str(wallet), str(order.to)), order, spends=spends)
 
 
 def _is_new(answer: Answer) -> bool:
@@ -151,8 +151,10 @@ async def _move(
     verb: str,
     parties: tuple[str, str],
     order: AmountOrder | WalletTransferOrder,
+    *,
+    spends: bool = False,
 ) -> Answer:
-    """Post one amount and answer with the wallet's balances after it."""
+    """Post one amount and answer with the wallet's balances after it; limits hold when the owner ``spends``."""
     # The path stands in the operation, so that one key can be used once for each wallet and verb.
     id_ = mandate.named(None, TransferId, f"{verb} {wallet}")
     posting = PostingOrder(
@@ -160,7 +162,7 @@ async def _move(
     )
     whole = TransferOrder(id=TransferId(id_.uuid), kind=f"wallet.{verb}", postings=[posting], reference=order.reference)
     # Whose wallet it is has been checked; `world` is named by us, not by the caller.
-    answer = await post_transfer(runtime, Mandate(mandate.subject, trusted=True), whole, from_key=True)
+    answer = await post_transfer(runtime, Mandate(mandate.subject, trusted=True), whole, from_key=True, spends=spends)
     if answer.status >= _FIRST_ERROR:
         return answer
     return answer.telling(orjson.dumps(_movement(wallet, orjson.loads(answer.body))))

@@ -2,9 +2,9 @@
 
 Reasons to refuse are looked for in the order of `RefusalCode`. The id comes first: a known id gives its old outcome or
 `id-reused`, whatever else is wrong. Then comes what the command is about (a transfer to reverse, a hold), then the
-parties of each posting in order and of each condition, then the standing of all accounts, then the conditions, and last
-the amounts, posting by posting. A refused command changes nothing. When one command of a linked group is refused, the
-others are as `linked-refused`.
+parties of each posting in order and of each condition, then the standing of all accounts, then the conditions, then
+what an owner may spend, and last the amounts, posting by posting. A refused command changes nothing. When one command
+of a linked group is refused, the others are as `linked-refused`.
 
 From the line on where a command must succeed, assertions guard what every account promises; they stay on in production,
 and the same promises stand in the database as CHECK constraints.
@@ -13,12 +13,11 @@ and the same promises stand in the database as CHECK constraints.
 from collections import ChainMap
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 
-from ledgerlink_contracts.wallet.chart import Side
-from ledgerlink_contracts.wallet.models import HoldState, Layer
+from ledgerlink_contracts.wallet.models import HoldState, Layer, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_wallet.domain.accounts import opened, restood
+from ledgerlink_wallet.domain.allowances import allow
 from ledgerlink_wallet.domain.books import (
     Account,
     AccountFacts,
@@ -32,19 +31,23 @@ from ledgerlink_wallet.domain.books import (
     Posting,
     Transfer,
     TransferKey,
-    unopened,
+    WalletKey,
 )
-from ledgerlink_wallet.domain.bounds import cannot_move, cannot_spend, not_open, pending, posted, reserving
+from ledgerlink_wallet.domain.bounds import cannot_spend, expired, not_open, pending, reserving
 from ledgerlink_wallet.domain.conditions import Check, failed
 from ledgerlink_wallet.domain.content import recall
+from ledgerlink_wallet.domain.finding import find, first_use
 from ledgerlink_wallet.domain.groups import link
 from ledgerlink_wallet.domain.holds import exceeds, not_placed
+from ledgerlink_wallet.domain.legs import Leg, post, spent
 from ledgerlink_wallet.domain.orders import (
     AccountOpened,
+    Allowance,
     Books,
     Captured,
     CaptureHold,
     ChangeStanding,
+    ChangeWalletStanding,
     Command,
     Condition,
     Decided,
@@ -66,27 +69,21 @@ from ledgerlink_wallet.domain.orders import (
     ReverseTransfer,
     StandingChanged,
     Tried,
+    WalletStandingChanged,
 )
 from ledgerlink_wallet.domain.parties import party_of
 from ledgerlink_wallet.domain.reversals import undone
+from ledgerlink_wallet.domain.wallets import restood_wallet
 
 
 def apply(books: Books, commands: Sequence[Command], now: datetime) -> Decided:
     """Run ``commands`` in order on ``books`` at the moment ``now``; ``books`` itself is left as it was."""
     desk = _Desk(books, now)
-    return Decided([desk.decide(command) for command in commands], desk.accounts, desk.holds, desk.originals)
+    outcomes = [desk.decide(command) for command in commands]
+    return Decided(outcomes, desk.accounts, desk.holds, desk.originals, desk.restood, desk.allowances)
 
 
 _REMEMBERED = (PostTransfer, ReverseTransfer, PlaceHold, CaptureHold)
-
-
-class _Leg(NamedTuple):
-    """A posting whose accounts have been found as the command finds them; ``reverses_posting`` as in `Movement`."""
-
-    debit: Account
-    credit: Account
-    amount_minor: int
-    reverses_posting: int | None
 
 
 class _Desk:
@@ -99,6 +96,8 @@ class _Desk:
         self.holds: dict[HoldKey, Hold] = {}
         self.originals: dict[TransferKey, Original] = {}
         self.remembered: dict[TransferKey | HoldKey, Remembered] = {}
+        self.restood: dict[WalletKey, Standing] = {}
+        self.allowances: dict[AccountKey, Allowance] = {}
 
     def decide(self, command: Command) -> Outcome:
         """Give the command's outcome, from memory where its id has one."""
@@ -112,7 +111,8 @@ class _Desk:
         return result
 
     def _decide_other(
-        self, command: ReleaseHold | ExpireHold | ChangeStanding | OpenAccount | LinkedGroup | DryRun
+        self,
+        command: ReleaseHold | ExpireHold | ChangeStanding | ChangeWalletStanding | OpenAccount | LinkedGroup | DryRun,
     ) -> Outcome:
         """Decide what has no id of its own."""
         if isinstance(command, LinkedGroup):
@@ -121,6 +121,8 @@ class _Desk:
             return Tried(self._apart().decide(command.command))
         if isinstance(command, ChangeStanding):
             return self._change_standing(command)
+        if isinstance(command, ChangeWalletStanding):
+            return self._change_wallet(command)
         if isinstance(command, OpenAccount):
             return self._open_account(command)
         return self._end_hold(command)
@@ -145,6 +147,8 @@ class _Desk:
             ChainMap(self.holds, books.holds),
             ChainMap(self.originals, books.originals),
             ChainMap(self.remembered, books.remembered),
+            self._standings(),
+            ChainMap(self.allowances, books.allowances),
         )
         return _Desk(seen, self._now)
 
@@ -153,6 +157,7 @@ class _Desk:
         self.holds.update(other.holds)
         self.originals.update(other.originals)
         self.remembered.update(other.remembered)
+        self.allowances.update(other.allowances)
 
     def _link(self, group: LinkedGroup) -> GroupDecided:
         """Carry out all of ``group`` or none; when an id is known already, nothing is carried out."""
@@ -179,40 +184,20 @@ class _Desk:
 
     def _account(self, facts: AccountFacts) -> Account:
         account = self.accounts.get(facts.id) or self._books.accounts.get(facts.id)
-        return account if account is not None else unopened(facts)
+        return account if account is not None else first_use(facts, self._standings())
+
+    def _standings(self) -> dict[WalletKey, Standing]:
+        return self._books.standings | self.restood if self.restood else self._books.standings
 
     def _find(self, party: Party, currency: str, owner: str | None) -> Account | Refusal:
-        """Give the account that ``party`` names, when it may be used for ``currency``.
+        known = None
+        if party.account is not None:
+            known = self.accounts.get(party.account) or self._books.accounts.get(party.account)
+            if known is None and party.opens is not None:
+                known = first_use(party.opens, self._standings())
+        return find(party, known, self._books.owners, currency, owner)
 
-        ``owner`` is set where a wallet must belong to somebody.
-        """
-        if party.account is None:
-            return Refusal(
-                RefusalCode.UNKNOWN_ACCOUNT_CODE,
-                f"{party.asked!r} is no wallet, account id or code of the chart of accounts.",
-                {"party": party.asked},
-            )
-        known = self.accounts.get(party.account) or self._books.accounts.get(party.account)
-        if known is None and party.opens is not None:
-            known = unopened(party.opens)
-        if known is None:
-            return Refusal(RefusalCode.ACCOUNT_NOT_FOUND, f"There is no account {party.asked}.", {"party": party.asked})
-        facts = known.facts
-        if facts.wallet is not None:
-            owned_by = self._books.owners.get(facts.wallet)
-            if owned_by is None or (owner is not None and owned_by != owner):
-                return Refusal(
-                    RefusalCode.WALLET_NOT_FOUND, f"There is no wallet {party.asked}.", {"party": party.asked}
-                )
-        if facts.currency != currency:
-            return Refusal(
-                RefusalCode.CURRENCY_MISMATCH,
-                f"The account is in {facts.currency}, the amount in {currency}.",
-                {"party": party.asked, "account_currency": facts.currency, "currency": currency},
-            )
-        return known
-
-    def _find_leg(self, posting: Posting, owner: str | None) -> _Leg | Refusal:
+    def _find_leg(self, posting: Posting, owner: str | None) -> Leg | Refusal:
         debit = self._find(posting.debit, posting.currency, owner)
         if isinstance(debit, Refusal):
             return debit
@@ -223,10 +208,10 @@ class _Desk:
             return Refusal(
                 RefusalCode.SAME_ACCOUNT, "A posting's debit and credit are one account.", {"party": debit.facts.party}
             )
-        return _Leg(debit, credit, posting.amount_minor, None)
+        return Leg(debit, credit, posting.amount_minor, None)
 
-    def _find_legs(self, postings: tuple[Posting, ...], owner: str | None) -> list[_Leg] | Refusal:
-        legs: list[_Leg] = []
+    def _find_legs(self, postings: tuple[Posting, ...], owner: str | None) -> list[Leg] | Refusal:
+        legs: list[Leg] = []
         for posting in postings:
             leg = self._find_leg(posting, owner)
             if isinstance(leg, Refusal):
@@ -255,14 +240,23 @@ class _Desk:
         """
         for check in checks:
             if check.facts.id not in self._books.accounts:
-                self.accounts.setdefault(check.facts.id, unopened(check.facts))
+                self.accounts.setdefault(check.facts.id, first_use(check.facts, self._standings()))
+
+    def _allow(self, spent: dict[AccountFacts, int]) -> dict[AccountKey, Allowance] | Refusal:
+        """Look whether an owner may spend so much; gives the allowances as they are afterwards."""
+        return allow(ChainMap(self.allowances, self._books.allowances), spent, self._now)
 
     # Moving.
 
     def _move(
-        self, legs: list[_Leg], checks: Sequence[Check], at_hand: dict[AccountKey, Account] | None = None
+        self,
+        legs: list[Leg],
+        checks: Sequence[Check],
+        at_hand: dict[AccountKey, Account] | None = None,
+        *,
+        spends: bool = False,
     ) -> tuple[list[Entry], list[Movement]] | Refusal:
-        """Post ``legs`` in order, all or none, if ``checks`` hold.
+        """Post ``legs`` in order, all or none, if ``checks`` hold and an owner who ``spends`` may.
 
         ``at_hand`` holds accounts that the command has already changed.
         """
@@ -274,36 +268,27 @@ class _Desk:
             refusal = self._unmet(checks)
             if refusal is not None:
                 return refusal
-        entries: list[Entry] = []
-        movements: list[Movement] = []
+        allowed = self._allow(spent(legs)) if spends and self._books.allowances else {}
+        if isinstance(allowed, Refusal):
+            return allowed
         at_hand = {} if at_hand is None else at_hand
-        for debited, credited, amount, reverses in legs:
-            debit_facts, credit_facts = debited.facts, credited.facts
-            before, opposite = at_hand.get(debit_facts.id, debited), at_hand.get(credit_facts.id, credited)
-            refusal = cannot_move(before, Side.DEBIT, amount) or cannot_move(opposite, Side.CREDIT, amount)
-            if refusal is not None:
-                return refusal
-            debit = posted(before, Side.DEBIT, amount)
-            credit = posted(opposite, Side.CREDIT, amount)
-            at_hand[debit_facts.id], at_hand[credit_facts.id] = debit, credit
-            entries.append(Entry(Side.DEBIT, Layer.POSTED, amount, debit))
-            entries.append(Entry(Side.CREDIT, Layer.POSTED, amount, credit))
-            movements.append(
-                Movement(
-                    debit_facts, debit.version, credit_facts, credit.version, amount, debit_facts.currency, reverses
-                )
-            )
+        made = post(legs, at_hand)
+        if isinstance(made, Refusal):
+            return made
         self.accounts.update(at_hand)
+        self.allowances.update(allowed)
         if checks:
             self._rely_on(checks)
-        return entries, movements
+        return made
 
     def _post_transfer(self, command: PostTransfer) -> Result:
+        if command.expires_at is not None and self._now >= command.expires_at:
+            return expired(command.expires_at)
         legs = self._find_legs(command.postings, command.on_behalf_of)
         if isinstance(legs, Refusal):
             return legs
         checks = self._find_checks(command.conditions, command.on_behalf_of) if command.conditions else []
-        moved = checks if isinstance(checks, Refusal) else self._move(legs, checks)
+        moved = checks if isinstance(checks, Refusal) else self._move(legs, checks, spends=command.spends)
         if isinstance(moved, Refusal):
             return moved
         entries, movements = moved
@@ -344,13 +329,9 @@ class _Desk:
         if isinstance(found, Refusal):
             return found
         parts, total = found
+        of = original.movements
         legs = [
-            _Leg(
-                self._account(original.movements[number].credit),
-                self._account(original.movements[number].debit),
-                amount,
-                number,
-            )
+            Leg(self._account(of[number].credit), self._account(of[number].debit), amount, number)
             # The last posting is undone first, so that what passed through an account passes back through it.
             for number, amount in reversed(parts)
         ]
@@ -387,9 +368,15 @@ class _Desk:
             return checks
         if command.expires_at is not None and command.expires_at <= self._now:
             return Refusal(RefusalCode.HOLD_EXPIRES_IN_THE_PAST, "A hold's `expires_at` must lie in the future.")
-        refusal = not_open(before) or self._unmet(checks) or cannot_spend(before, command.amount_minor)
+        refusal = not_open(before) or self._unmet(checks)
         if refusal is not None:
             return refusal
+        allowed = self._allow({facts: command.amount_minor}) if command.spends else {}
+        refusal = allowed if isinstance(allowed, Refusal) else cannot_spend(before, command.amount_minor)
+        if refusal is not None:
+            return refusal
+        assert not isinstance(allowed, Refusal)
+        self.allowances.update(allowed)
         after = pending(before, command.amount_minor)
         self.accounts[facts.id] = after
         self._rely_on(checks)
@@ -486,13 +473,27 @@ class _Desk:
         if isinstance(found, Refusal):
             return found
         id_ = found.facts.id
-        result = opened(command, found.facts, self.accounts.get(id_) or self._books.accounts.get(id_))
+        known = self.accounts.get(id_) or self._books.accounts.get(id_)
+        result = opened(command, found.facts, known, self._standings())
         if isinstance(result, AccountOpened) and result.fresh:
             self.accounts[id_] = result.account
         return result
 
     def _change_standing(self, command: ChangeStanding) -> Result:
-        result = restood(command, self.accounts.get(command.account) or self._books.accounts.get(command.account))
+        before = self.accounts.get(command.account) or self._books.accounts.get(command.account)
+        result = restood(command, before, self._standings())
         if isinstance(result, StandingChanged):
             self.accounts[command.account] = result.account
         return result
+
+    def _change_wallet(self, command: ChangeWalletStanding) -> Result:
+        if command.wallet not in self._books.owners:
+            return Refusal(RefusalCode.WALLET_NOT_FOUND, "There is no such wallet.")
+        own = {**self._books.accounts, **self.accounts}
+        mine = [account for account in own.values() if account.facts.wallet == command.wallet]
+        result = restood_wallet(command, self._standings().get(command.wallet, Standing.OPEN), mine)
+        if isinstance(result, Refusal):
+            return result
+        self.accounts.update({account.facts.id: account for account in result})
+        self.restood[command.wallet] = command.standing
+        return WalletStandingChanged(command.wallet, command.standing)

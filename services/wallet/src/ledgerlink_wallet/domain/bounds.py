@@ -4,6 +4,8 @@ A step looks for reasons to refuse first (`not_open`, `cannot_spend`, `cannot_mo
 `pending`), and taking it asserts every promise once more.
 """
 
+from datetime import datetime
+
 from ledgerlink_contracts.wallet.chart import Side
 from ledgerlink_contracts.wallet.models import Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
@@ -18,6 +20,13 @@ def not_open(account: Account) -> Refusal | None:
         return None
     code = RefusalCode.ACCOUNT_FROZEN if account.standing is Standing.FROZEN else RefusalCode.ACCOUNT_CLOSED
     return Refusal(code, f"The account is {account.standing}.", {"party": account.facts.party})
+
+
+def expired(quote_until: datetime) -> Refusal:
+    """Refuse to carry out a quote that was offered until ``quote_until``."""
+    return Refusal(
+        RefusalCode.QUOTE_EXPIRED, "The quote has expired; ask for a new one.", {"expires_at": quote_until.isoformat()}
+    )
 
 
 def reserving(facts: AccountFacts) -> Side:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from ledgerlink_contracts.wallet.models import Predicate, Standing
@@ -56,6 +56,9 @@ class Condition(NamedTuple):
 class PostTransfer:
     """Post all postings or none. Every debited wallet must belong to ``on_behalf_of`` when that is set.
 
+    ``spends`` says that an owner spends from their wallets, so that the wallets' limits hold. ``expires_at`` is the end
+    of the quote that it accepts.
+
     ``plain`` says that the posted transfer tells all that was asked, so that nothing else need be kept of the order.
     """
 
@@ -69,6 +72,8 @@ class PostTransfer:
     effective_at: datetime | None = None
     conditions: tuple[Condition, ...] = ()
     plain: bool = False
+    spends: bool = False
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class ReverseTransfer:
 
 @dataclass(frozen=True, slots=True)
 class PlaceHold:
-    """Reserve ``amount_minor`` in a wallet's account."""
+    """Reserve ``amount_minor`` in a wallet's account; ``spends`` as in `PostTransfer`."""
 
     id: HoldKey
     content: Content
@@ -98,6 +103,7 @@ class PlaceHold:
     on_behalf_of: str | None = None
     reference: str | None = None
     conditions: tuple[Condition, ...] = ()
+    spends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,14 @@ class ChangeStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeWalletStanding:
+    """Open (again), freeze or close a whole wallet: all its accounts, also those that open later. Needs no id."""
+
+    wallet: WalletKey
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAccount:
     """Open an account of the chart with its bounds. Needs no id: an account that stands so stays so.
 
@@ -174,7 +188,16 @@ class DryRun:
     command: RememberedCommand | LinkedGroup
 
 
-Command = RememberedCommand | ReleaseHold | ExpireHold | ChangeStanding | OpenAccount | LinkedGroup | DryRun
+Command = (
+    RememberedCommand
+    | ReleaseHold
+    | ExpireHold
+    | ChangeStanding
+    | ChangeWalletStanding
+    | OpenAccount
+    | LinkedGroup
+    | DryRun
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +242,13 @@ class StandingChanged(NamedTuple):
     account: Account
 
 
+class WalletStandingChanged(NamedTuple):
+    """A wallet's standing is as ordered."""
+
+    wallet: WalletKey
+    standing: Standing
+
+
 class AccountOpened(NamedTuple):
     """An account stands with the bounds that were ordered; ``fresh`` when it was opened now."""
 
@@ -226,7 +256,7 @@ class AccountOpened(NamedTuple):
     fresh: bool
 
 
-Result = Posted | HoldChanged | Captured | StandingChanged | AccountOpened | Refusal
+Result = Posted | HoldChanged | Captured | StandingChanged | WalletStandingChanged | AccountOpened | Refusal
 
 
 class Remembered(NamedTuple):
@@ -257,9 +287,28 @@ class Tried(NamedTuple):
 Outcome = Result | Replayed | GroupDecided | Tried
 
 
+class Allowance(NamedTuple):
+    """What an owner may spend from an account (None: any amount), and what was spent in the latest day and month.
+
+    ``day`` and ``month`` (its first day) are UTC's.
+    """
+
+    transfer_minor: int | None
+    day_minor: int | None
+    month_minor: int | None
+    day: date
+    day_used_minor: int
+    month: date
+    month_used_minor: int
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The part of the books that a batch touches, as loaded under lock."""
+    """The part of the books that a batch touches, as loaded under lock.
+
+    ``standings`` are the wallets' own: of those whose standing is to change, or that an account may open in.
+    ``allowances`` are those of limited accounts that an owner spends from.
+    """
 
     accounts: MutableMapping[AccountKey, Account] = field(default_factory=dict[AccountKey, Account])
     owners: dict[WalletKey, str] = field(default_factory=dict[WalletKey, str])
@@ -268,6 +317,8 @@ class Books:
     remembered: MutableMapping[TransferKey | HoldKey, Remembered] = field(
         default_factory=dict["TransferKey | HoldKey", Remembered]
     )
+    standings: dict[WalletKey, Standing] = field(default_factory=dict[WalletKey, Standing])
+    allowances: MutableMapping[AccountKey, Allowance] = field(default_factory=dict[AccountKey, Allowance])
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,3 +329,5 @@ class Decided:
     accounts: dict[AccountKey, Account]
     holds: dict[HoldKey, Hold]
     originals: dict[TransferKey, Original]
+    standings: dict[WalletKey, Standing] = field(default_factory=dict[WalletKey, Standing])
+    allowances: dict[AccountKey, Allowance] = field(default_factory=dict[AccountKey, Allowance])

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledgerlink_contracts.wallet.models import AuditCheckView, AuditView
+from ledgerlink_contracts.wallet.reports import AuditCheckView, AuditView
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.invariants import Invariant
@@ -21,6 +21,7 @@ from ledgerlink_wallet.queries.auditing.entries import ENTRY_CHECKS
 from ledgerlink_wallet.queries.auditing.holds import BALANCE_CHECKS, MEMORY_CHECKS
 from ledgerlink_wallet.queries.auditing.looking import Check, nobody_listens
 from ledgerlink_wallet.queries.auditing.tree import tree_check
+from ledgerlink_wallet.queries.auditing.wallets import SPENDING_CHECKS, STANDING_CHECKS
 
 SORT_MEMORY: Final = "64MB"
 """What PostgreSQL may take for each sort of the audit before it sorts on disk."""
@@ -29,9 +30,16 @@ Progress = Callable[[Check, int], None]
 """Told which check is at work, and how many rows it has looked at."""
 
 
+_STANDING: Final = (*BALANCE_CHECKS, *STANDING_CHECKS)
+
+
+def _history(key: VerifierKey | None) -> Sequence[Check]:
+    return (*MEMORY_CHECKS, *ENTRY_CHECKS, *DATED_CHECKS, *SPENDING_CHECKS, tree_check(key))
+
+
 def checks_for(key: VerifierKey | None) -> Sequence[Check]:
     """Give all checks, the cheap ones first; ``key`` is the ledger's, for the signatures on its checkpoints."""
-    return (*BALANCE_CHECKS, *MEMORY_CHECKS, *ENTRY_CHECKS, *DATED_CHECKS, tree_check(key))
+    return (*_STANDING, *_history(key))
 
 
 CHECKS: Final = checks_for(None)
@@ -91,10 +99,10 @@ def _invariant(check: Check) -> Invariant:
     return Invariant(f"wallet_{check.name}", check.description, differences)
 
 
-INVARIANTS_OF_BALANCES: Final = tuple(_invariant(check) for check in BALANCE_CHECKS)
+INVARIANTS_OF_BALANCES: Final = tuple(_invariant(check) for check in _STANDING)
 """Checks of what stands now, for the worker: cheap enough for every minute, however long the books are."""
 
 
 def invariants_of_history(key: VerifierKey | None) -> tuple[Invariant, ...]:
     """Give the checks that read the whole of the books, for the worker: now and then."""
-    return tuple(_invariant(check) for check in (*MEMORY_CHECKS, *ENTRY_CHECKS, *DATED_CHECKS, tree_check(key)))
+    return tuple(_invariant(check) for check in _history(key))

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledgerlink_contracts.wallet.chart import CHART, Side
-from ledgerlink_contracts.wallet.models import CurrencyTotal, LedgerView, RootBalance, TrialBalanceView
+from ledgerlink_contracts.wallet.reports import CurrencyTotal, LedgerView, RootBalance, TrialBalanceView
 from ledgerlink_wallet.domain.parties import LEDGER
 from ledgerlink_wallet.domain.stretches import LEVEL_MAX, micros_of, stretches_until
 from ledgerlink_wallet.queries.moments import NOW, Moments

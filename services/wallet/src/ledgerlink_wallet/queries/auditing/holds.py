@@ -85,6 +85,7 @@ WHERE CASE WHEN o.status < 400 THEN o.recorded_at END IS DISTINCT FROM coalesce(
 _UNREMEMBERED: Final = """
 SELECT f.id FROM (SELECT id, recorded_at FROM transfers
                   WHERE hold_id IS NOT NULL OR reverses IS NOT NULL OR effective_at <> recorded_at
+                  UNION ALL SELECT t.id, t.recorded_at FROM exchange_quotes q JOIN transfers t ON t.id = q.transfer_id
                   UNION ALL SELECT id, recorded_at FROM holds) f
 WHERE f.recorded_at >= (SELECT min(recorded_at) FROM outcomes)
   AND NOT EXISTS (SELECT FROM outcomes o WHERE o.id = f.id)
