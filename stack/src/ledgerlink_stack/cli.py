@@ -394,6 +394,13 @@ def parser() -> argparse.ArgumentParser:
     settings.add_argument("--write", metavar="FILE", help="write everything, secrets too, to FILE (0600)")
     replay = verb("demo", demo, "\nRun twice it changes nothing; killed in the middle and run again it goes on.")
     add_arguments(replay)
+    _add_ledger_verbs(verb)
+    verb("test-servers", serve_tests)
+    return result
+
+
+def _add_ledger_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    """Describe the verbs that are about the ledger: audit it, verify what it has signed, fill it."""
     books = verb(
         "audit",
         audit,
@@ -426,8 +433,6 @@ def parser() -> argparse.ArgumentParser:
     lines.add_argument("--label", help="a name for the import, up to 500 characters")
     lines.add_argument("--resume", metavar="IMPORT", help="the import (imp_…) to go on with")
     lines.add_argument("--json", action="store_true", help="for programs")
-    verb("test-servers", serve_tests)
-    return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

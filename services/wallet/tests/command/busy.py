@@ -96,7 +96,10 @@ class Task:
         key = HoldKey(self.key("hold"))
         self.holds.append(key)
         wallet = party_of(str(self.dice.choice(WALLETS)), "GBP")
-        return PlaceHold(key, self.content("hold"), wallet, self.dice.randint(1, 30), "GBP", LONG_PAST)
+        amount = self.dice.randint(1, 30)
+        # The audit holds a hold against what was ordered.
+        asked = self.content("hold", amount_minor=amount, expires_at=LONG_PAST.isoformat())
+        return PlaceHold(key, asked, wallet, amount, "GBP", LONG_PAST)
 
     def capture(self) -> RememberedCommand:
         if not self.holds:

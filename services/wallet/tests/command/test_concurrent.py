@@ -49,7 +49,11 @@ async def own(db: Database, wallets: list[WalletId]) -> None:
     async with db.transaction() as tx:
         for wallet in wallets:
             await tx.execute(
-                text("INSERT INTO wallets (id, owner, currency, opened_at) VALUES (:id, 'x', 'GBP', now())"),
+                text("INSERT INTO wallets (id, owner, currency, opened_at) VALUES (:id, 'x', 'USD', now())"),
+                {"id": wallet.uuid},
+            )
+            await tx.execute(
+                text("INSERT INTO unsealed (recorded_at, transfers, wallet_id) VALUES (now(), 0, :id)"),
                 {"id": wallet.uuid},
             )
 
