@@ -21,7 +21,10 @@ class Journey:
         self.stack = stack
         self._opened = opened
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.http = opened.enter_context(httpx.Client(base_url=stack.url, headers=headers, timeout=30))
+        # As many kept as opened: what the pool closes above that, fifty threads at once see in each other's sockets.
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+        client = httpx.Client(base_url=stack.url, headers=headers, timeout=30, limits=limits)
+        self.http = opened.enter_context(client)
 
     def post(self, path: str, *, key: str | None = None, **content: object) -> httpx.Response:
         """POST JSON (``json=``) or a form (``data=``)."""
