@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 GATEWAY_STAGE, SERVICE_STAGE, NURSERY_STAGE, SERVER_STAGE = 0, 1, 2, 9
 POSTGRES_PORT, REDIS_PORT = "LEDGERLINK_POSTGRES_PORT", "LEDGERLINK_REDIS_PORT"
-DEFAULT_POSTGRES_PORT, DEFAULT_REDIS_PORT = 55432, 56379
+# Below 32768, where Linux begins to lend ports to clients (macOS: 49152): no connection of anybody's is in the way.
+DEFAULT_POSTGRES_PORT, DEFAULT_REDIS_PORT = 25432, 26380
 # A fork of a process that touched macOS's own frameworks may crash there; a direct start is merely slower.
 NURSERY_CHOICE = "LEDGERLINK_NURSERY"
 ADMIN_EMAIL = "admin@ledgerlink.example"
