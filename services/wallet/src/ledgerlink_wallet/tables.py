@@ -231,14 +231,16 @@ outcomes = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     # Written by releases before 0.2 only; it goes when none of them can be running.
     sa.Column("fingerprint", sa.LargeBinary),
-    sa.Column("fields", sa.LargeBinary, nullable=False),
+    sa.Column("fields", sa.LargeBinary),
     sa.Column("status", sa.SmallInteger, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("body", sa.LargeBinary),
     sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.CheckConstraint("(fields IS NULL) = (body IS NULL)", name="told_whole_or_by_the_transfer"),
 )
-"""What an id was answered: the request as JSON, and the answer's status and bytes.
+"""What an id was answered: the request as JSON, and the answer's status and bytes. One id has one outcome: its key is
+what two processes that decide on one id at once meet at, so a refusal cannot stand beside a transfer.
 
-A plain transfer that was posted has no row: it tells what was asked, and its answer is written from it again.
+Of a plain transfer that was posted, the row keeps the id alone: the transfer tells what was asked and answered.
 """
 sa.Index("ix_outcomes_recorded_at", outcomes.c.recorded_at, postgresql_using="brin")
 

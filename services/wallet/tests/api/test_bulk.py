@@ -56,6 +56,28 @@ async def test_the_same_bulk_order_again_is_the_same_transfers_and_the_same_byte
     assert await service.available(wallet) == 210
 
 
+async def test_every_way_to_order_a_plain_transfer_is_answered_again_from_its_facts(
+    service: Service, alice: str
+) -> None:
+    """What was asked is read off the transfer: each field that an order may have must come out as it went in."""
+    wallet = await service.wallet(alice, funds=1_000)
+    labels = {"zeta": "1", "alpha": 'ü \u2028 \\ "quoted"', "m": ""}
+    orders = [
+        transfer("world", wallet, 5),
+        transfer(wallet, "world", 5, on_behalf_of=alice),
+        transfer("world", "merchant:m:pending", 5, reference="R \t 1", metadata=labels),
+        transfer(wallet, "merchant:m", 5, on_behalf_of=alice, reference="ü", metadata={"k": "v"}),
+    ]
+    orders[0]["postings"] += orders[2]["postings"]
+    for number, order in enumerate(orders):
+        first, again = [await service.call("POST", "/transfers", order, Idempotency_Key=f"{number}") for _ in "12"]
+        other = await service.call("POST", "/transfers", {**order, "kind": "other"}, Idempotency_Key=f"{number}")
+
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert other.json()["differs"] == ["kind"]
+
+
 async def test_an_id_used_for_something_else_is_refused_alone_and_its_fields_named(service: Service) -> None:
     id_ = str(TransferId.derive("one"))
     first = {"transfers": [transfer("world", "merchant:m", 7, id=id_, reference="r")]}

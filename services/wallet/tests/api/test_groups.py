@@ -76,8 +76,8 @@ async def test_a_refused_group_leaves_nothing_but_its_refusals(service: Service,
     assert [one.get("item") for one in problem["items"]] == [1, None, 1]
     assert (again.status_code, again.content) == (409, refused.content)
     after = await rows(service)
-    # One transfer, its entries and event are the credit's, which needs no outcome; the group left three.
-    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 2, 0, 3, 1]
+    # One transfer, its entries, outcome and event are the credit's; the group left three outcomes.
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 2, 0, 4, 1]
     assert (await service.audit())["clean"]
 
 

@@ -14,10 +14,12 @@ import pytest
 from sqlalchemy import text
 
 from ledgerlink_contracts.ids import WalletId
+from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import Defect, Unavailable
 from ledgerlink_kit.ids import uuid8
+from ledgerlink_wallet.commands.batch import Asked, Seen, run
 from ledgerlink_wallet.commands.committer import POSTINGS_PER_BATCH_MAX, Committer
 from ledgerlink_wallet.domain.books import Posting, TransferKey
 from ledgerlink_wallet.domain.content import content_of
@@ -79,6 +81,107 @@ async def test_two_committers_at_once_still_have_one_effect_and_one_answer(db: D
 
     assert len({answer.body for answer in answers}) == 40
     assert await count(db, "transfers") == 40
+    await assert_clean(db)
+
+
+def plain(id_: str, debit: str, credit: str, amount: int = 1) -> PostTransfer:
+    """An order that the posted transfer tells whole."""
+    posting = Posting(party_of(debit, "GBP"), party_of(credit, "GBP"), amount, "GBP")
+    fields: dict[str, Any] = {
+        "operation": "transfer",
+        "kind": "test",
+        "metadata": {},
+        "postings": [{"debit": debit, "credit": credit, "amount_minor": amount, "currency": "GBP"}],
+    }
+    return PostTransfer(TransferKey(uuid8(id_)), content_of(orjson.dumps(fields)), "test", (posting,), plain=True)
+
+
+async def own(db: Database, wallet: WalletId) -> None:
+    """Make a wallet whose account in pounds opens on first use."""
+    async with db.transaction() as tx:
+        await tx.execute(
+            text("INSERT INTO wallets (id, owner, currency, opened_at) VALUES (:id, 'x', 'USD', now())"),
+            {"id": wallet.uuid},
+        )
+        await tx.execute(
+            text("INSERT INTO unsealed (recorded_at, transfers, wallet_id) VALUES (now(), 0, :id)"), {"id": wallet.uuid}
+        )
+
+
+async def test_plain_orders_from_two_processes_have_one_effect_and_are_answered_from_the_facts(db: Database) -> None:
+    async with committing(db) as first, committing(db) as second:
+        orders = [plain(f"{number}", "world", f"merchant:m{number % 3}") for number in range(40)]
+        answers = await asyncio.gather(
+            *(committer.submit(one) for one in orders for committer in (first, second, first))
+        )
+    async with committing(db) as later:
+        again = await later.submit_all(orders)
+        other = await later.submit(plain("7", "world", "merchant:m0", 2))
+
+    assert len({answer.body for answer in answers}) == 40
+    assert {one.body for one in again if isinstance(one, Answer)} == {answer.body for answer in answers}
+    assert orjson.loads(other.body)["differs"] == ["postings.0.amount_minor", "postings.0.credit"]
+    assert await count(db, "transfers") == await count(db, "outcomes") == 40
+    await assert_clean(db)
+
+
+@pytest.mark.parametrize("refused_first", [True, False])
+async def test_a_refusal_and_a_transfer_of_one_id_never_both_stand(db: Database, *, refused_first: bool) -> None:
+    """Two processes decide on one id at once, and no account's lock is between them: the outcome's key is."""
+    wallet = WalletId(uuid8("wallet"))
+    await own(db, wallet)
+    spending, posting = plain("one", str(wallet), "merchant:a"), plain("one", "world", "merchant:b")
+    slow, quick = (spending, posting) if refused_first else (posting, spending)
+    connection: Any = await asyncpg.connect(db.url)
+    transaction = connection.transaction()
+    await transaction.start()
+    done = await run(connection, [Asked(slow, "r", "t")], Owners(), Seen(), SystemClock())
+    async with committing(db) as committer:
+        waiting = asyncio.create_task(committer.submit(quick))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        await transaction.commit()
+        answer = await waiting
+        again = await committer.submit(slow)
+    await connection.close()
+
+    assert done.answers[0].status == (409 if refused_first else 201)
+    assert answer.refusal is RefusalCode.ID_REUSED
+    assert (again.status, again.body) == (done.answers[0].status, done.answers[0].body)
+    assert await count(db, "transfers") == (0 if refused_first else 1)
+    assert await count(db, "outcomes") == 1
+    await assert_clean(db)
+
+
+async def test_what_changed_behind_the_committers_back_is_what_the_next_command_meets(db: Database) -> None:
+    """A restored backup may have another balance at the same version; nothing is decided on what is remembered."""
+    wallet = WalletId(uuid8("wallet"))
+    await own(db, wallet)
+    async with committing(db) as committer:
+        await committer.submit(plain("funds", "world", str(wallet), 100))
+        async with db.engine.begin() as connection:
+            await connection.execute(
+                text("UPDATE accounts SET credits_posted = 40 WHERE wallet_id = :id"), {"id": wallet.uuid}
+            )
+        refused = await committer.submit(plain("much", str(wallet), "merchant:a", 50))
+        spent = await committer.submit(plain("less", str(wallet), "merchant:a", 40))
+
+    assert orjson.loads(refused.body)["available_minor"] == 40
+    assert orjson.loads(spent.body)["entries"][0]["available_minor"] == 0
+
+
+async def test_many_commands_at_once_are_cut_into_commits_and_taken_whole_by_an_empty_queue(db: Database) -> None:
+    async with committing(db, queue_max=10, batch_max=40) as committer:
+        told = await committer.submit_all([order(f"{number}", times=100) for number in range(60)])
+        with pytest.raises(Unavailable):
+            await asyncio.gather(committer.submit_all([order("a")] * 9), committer.submit_all([order("b")] * 2))
+    async with db.reading() as view:
+        batches = await view.execute(
+            text("SELECT sum(jsonb_array_length(postings)) AS postings FROM transfers GROUP BY recorded_at ORDER BY 1")
+        )
+
+    assert [one.status for one in told if isinstance(one, Answer)] == [201] * 60
+    assert [int(row.postings) for row in batches][-2:] == [2_000, 4_000]
     await assert_clean(db)
 
 

@@ -185,10 +185,10 @@ def postings_of(command: Command) -> int:
 
 
 class Seen:
-    """Accounts as this process last saw them, so that a lock need bring only those that have changed since.
+    """Accounts as this process last saw them, so that a lock need bring only those that are another way now.
 
-    An account's version grows with its balances, so equal versions mean equal balances; what stands otherwise than open
-    is always brought.
+    Nothing relies on what is remembered being right: the lock compares every balance and bound, so a failed commit, a
+    restored backup or another process's commit is met like any change. What does not stand open is always brought.
     """
 
     def __init__(self) -> None:
@@ -205,10 +205,6 @@ class Seen:
         if len(self._accounts) + len(accounts) > SEEN_MAX:
             self._accounts.clear()
         self._accounts.update((id_, one) for id_, one in accounts.items() if one.standing is Standing.OPEN)
-
-    def forget(self) -> None:
-        """Know nothing: what was seen may not be what stands."""
-        self._accounts.clear()
 
 
 async def load(tx: Tx, commands: Sequence[Command], owners: Owners, seen: Seen) -> tuple[Books, dict[UUID, int]]:
@@ -332,11 +328,9 @@ class _Answers:
 
     def _remember(self, command: RememberedCommand, outcome: Result, answer: Answer) -> None:
         self._fresh[command.id] = answer
-        if isinstance(outcome, Posted) and isinstance(command, PostTransfer) and command.plain:
-            return
-        self._written.outcomes.append(
-            writing.OutcomeRow(command.id, command.content.fields, answer.status, answer.body)
-        )
+        told = isinstance(outcome, Posted) and isinstance(command, PostTransfer) and command.plain
+        kept = (None, answer.status, None) if told else (command.content.fields, answer.status, answer.body)
+        self._written.outcomes.append(writing.OutcomeRow(command.id, *kept))
 
     def _repeat(self, id_: UUID, outcome: Replayed) -> Answer:
         stored = outcome.remembered.answer

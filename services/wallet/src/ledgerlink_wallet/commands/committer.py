@@ -142,16 +142,33 @@ class Committer:
     async def submit_all(self, commands: Sequence[Command]) -> Sequence[Told]:
         """Carry out ``commands``, each for itself, in one commit where it holds them; gives what became of each.
 
-        One refused or broken does not touch its neighbors. Raises `Unavailable` when the queue is full.
+        One refused or broken does not touch its neighbors. Raises `Unavailable` when the queue is full; an empty one
+        takes any number.
         """
-        if self._stopping or self._queued + len(commands) > self._queue_max:
+        if self._stopping or (self._queued and self._queued + len(commands) > self._queue_max):
             raise Unavailable("ledger-busy", f"{self._queued} commands wait already; try again in a moment.")
-        told: asyncio.Future[Sequence[Told]] = asyncio.get_running_loop().create_future()
         request, trace = request_id(), traceparent() or new_traceparent()
-        self._queue.append(_Waiting([Asked(command, request, trace) for command in commands], told))
+        waiting = [
+            _Waiting([Asked(command, request, trace) for command in lot], asyncio.get_running_loop().create_future())
+            for lot in self._lots(commands)
+        ]
+        self._queue.extend(waiting)
         self._queued += len(commands)
         self._news.set()
-        return await told
+        return [told for each in waiting for told in await each.told]
+
+    def _lots(self, commands: Sequence[Command]) -> list[list[Command]]:
+        """Cut ``commands`` into what one commit holds each."""
+        lots: list[list[Command]] = []
+        postings = 0
+        for command in commands:
+            more = batch.postings_of(command)
+            if not lots or len(lots[-1]) >= self._batch_max or postings + more > POSTINGS_PER_BATCH_MAX:
+                lots.append([])
+                postings = 0
+            lots[-1].append(command)
+            postings += more
+        return lots
 
     async def _run(self) -> None:
         while True:
@@ -259,17 +276,12 @@ class _Trial:
         try:
             done = await batch.run(connection, asked, owners, seen, clock)
         except BaseException:
-            seen.forget()
             # When the connection is gone the transaction is gone with it; what made us roll back is the news.
             with suppress(*_AWAY):
                 await transaction.rollback()
             raise
         self.committing = True
-        try:
-            await transaction.commit()
-        except BaseException:
-            seen.forget()
-            raise
+        await transaction.commit()
         seen.keep(done.accounts)
         return done.answers
 

@@ -42,9 +42,9 @@ def text_field(value: str | None) -> bytes:
     return _LENGTH.pack(len(raw)) + raw
 
 
-def bytes_field(value: bytes) -> bytes:
+def bytes_field(value: bytes | None) -> bytes:
     """Write a bytea."""
-    return _LENGTH.pack(len(value)) + value
+    return NULL if value is None else _LENGTH.pack(len(value)) + value
 
 
 @lru_cache(1_024)

@@ -41,8 +41,14 @@ WITH locked AS MATERIALIZED (
            debits_posted, credits_posted, debits_pending, credits_pending, version
     FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 )
-SELECT seen.id, locked.* FROM unnest($1::uuid[], $2::bigint[]) AS seen(id, version) LEFT JOIN locked USING (id)
-WHERE locked.version IS DISTINCT FROM seen.version OR locked.standing <> 'open'
+SELECT seen.id, locked.*
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::bigint[]) AS seen(id, version, dp, cp, dq, cq, floor, ceiling)
+LEFT JOIN locked USING (id)
+WHERE locked.standing IS DISTINCT FROM 'open'
+   OR (locked.version, locked.debits_posted, locked.credits_posted, locked.debits_pending, locked.credits_pending,
+       locked.floor_minor, locked.ceiling_minor)
+      IS DISTINCT FROM (seen.version, seen.dp, seen.cp, seen.dq, seen.cq, seen.floor, seen.ceiling)
 """
 _OUTCOMES: Final = """
 SELECT id, fields, status, body FROM outcomes WHERE id = ANY($1::uuid[])
@@ -74,6 +80,9 @@ _ORIGINALS: Final = "SELECT id, reverses, postings::text AS postings FROM transf
 _REVERSED: Final = "SELECT transfer_id, posting, reversed_minor FROM reversals WHERE transfer_id = ANY($1::uuid[])"
 
 
+_NEVER_SEEN: Final = (None,) * 7
+
+
 async def lock_accounts(
     tx: Tx, ids: Collection[AccountKey], seen: dict[AccountKey, Account]
 ) -> dict[AccountKey, Account]:
@@ -81,7 +90,8 @@ async def lock_accounts(
 
     ``seen`` holds some of them as they were seen before; it is brought up to date and becomes the answer.
     """
-    rows = await tx.fetch(_ACCOUNTS, list(ids), [seen[id_].version if id_ in seen else None for id_ in ids])
+    known = [_NEVER_SEEN if (one := seen.get(id_)) is None else (one[6], *one[2:6], *one[0][6:8]) for id_ in ids]
+    rows = await tx.fetch(_ACCOUNTS, list(ids), *(zip(*known, strict=True) if known else [()] * len(_NEVER_SEEN)))
     for asked, id_, *row in map(tuple, rows):
         if id_ is None:
             seen.pop(asked, None)
@@ -92,10 +102,13 @@ async def lock_accounts(
 
 
 async def load_outcomes(tx: Tx, ids: Iterable[UUID]) -> tuple[dict[UUID, StoredOutcome], list[UUID]]:
-    """Give what the ids were answered before, and those of plain transfers, which speak for themselves."""
+    """Give what the ids were answered before, and those of plain transfers, which speak for themselves.
+
+    Transfers are asked as well, since they outlive their outcomes.
+    """
     rows = [tuple(row) for row in await tx.fetch(_OUTCOMES, list(ids))]
     outcomes = {row[0]: StoredOutcome(*row[1:]) for row in rows if row[1] is not None}
-    return outcomes, [row[0] for row in rows if row[1] is None and row[0] not in outcomes]
+    return outcomes, list({row[0] for row in rows if row[1] is None} - outcomes.keys())
 
 
 async def load_posted(tx: Tx, ids: Collection[UUID]) -> list[Posted]:

@@ -29,12 +29,12 @@ from ledgerlink_wallet.store.facts import ENTRIES, EVENTS, OUTCOMES, TRANSFERS, 
 
 
 class OutcomeRow(NamedTuple):
-    """An outcome to remember."""
+    """An outcome to remember; without ``fields`` and ``body`` when the transfer tells them."""
 
     id: UUID
-    fields: bytes
+    fields: bytes | None
     status: int
-    body: bytes
+    body: bytes | None
 
 
 class EventRow(NamedTuple):

@@ -73,7 +73,7 @@ _OWNERLESS: Final = """
 SELECT a.id AS account_id FROM accounts a LEFT JOIN wallets w ON w.id = a.wallet_id
 WHERE a.wallet_id IS NOT NULL AND (w.id IS NULL OR a.debits_posted + a.debits_pending > a.credits_posted)
 """
-# A plain transfer has no outcome: it tells itself what was asked and answered. A refusal has nothing but its outcome.
+# One id has one outcome: a success beside its transfer or hold, a refusal beside nothing.
 _STATUSES: Final = ", ".join(str(status) for status in sorted({201, *(STATUS[kind] for kind in KINDS.values())}))
 _OUTCOMES: Final = f"""
 SELECT o.id, o.status, o.recorded_at, coalesce(t.recorded_at, h.recorded_at) AS fact_at
@@ -83,10 +83,7 @@ WHERE CASE WHEN o.status < 400 THEN o.recorded_at END IS DISTINCT FROM coalesce(
 """  # noqa: S608 - our own numbers
 # Outcomes are dropped by age; facts older than the oldest that is kept have none.
 _UNREMEMBERED: Final = """
-SELECT f.id FROM (SELECT id, recorded_at FROM transfers
-                  WHERE hold_id IS NOT NULL OR reverses IS NOT NULL OR effective_at <> recorded_at
-                  UNION ALL SELECT t.id, t.recorded_at FROM exchange_quotes q JOIN transfers t ON t.id = q.transfer_id
-                  UNION ALL SELECT id, recorded_at FROM holds) f
+SELECT f.id FROM (SELECT id, recorded_at FROM transfers UNION ALL SELECT id, recorded_at FROM holds) f
 WHERE f.recorded_at >= (SELECT min(recorded_at) FROM outcomes)
   AND NOT EXISTS (SELECT FROM outcomes o WHERE o.id = f.id)
 """
