@@ -9,7 +9,7 @@ from ledgerlink_contracts.ids import TransferId
 from ledgerlink_contracts.wallet.bulk import BulkOrder
 from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.problem import problem_body, status_of
-from ledgerlink_kit.telemetry import request_id, span
+from ledgerlink_kit.telemetry import span
 from ledgerlink_wallet.commands.ledger import Mandate, transfer_from
 from ledgerlink_wallet.domain.orders import PostTransfer
 from ledgerlink_wallet.runtime import Answer, Runtime
@@ -44,8 +44,7 @@ def write_bulk(posted: Posted, *, minimal: bool) -> bytes:
     refused = 0
     for command, told in zip(posted.commands, posted.told, strict=True):
         if isinstance(told, LedgerLinkError):
-            problem = orjson.dumps({**problem_body(told), "request_id": request_id()})
-            items.append(b'{"status":%d,"problem":%b}' % (status_of(told), problem))
+            items.append(b'{"status":%d,"problem":%b}' % (status_of(told), orjson.dumps(problem_body(told))))
             refused += 1
         elif told.status >= _FIRST_ERROR:
             items.append(b'{"status":%d,"problem":%b}' % (told.status, told.body))
