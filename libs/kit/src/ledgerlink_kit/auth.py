@@ -196,7 +196,10 @@ class Requirement:
 
     async def __call__(self, request: Request) -> Caller:
         """Give the caller, or refuse with 401 or 403."""
-        caller = await authenticated(request)
+        return self.check(await authenticated(request))
+
+    def check(self, caller: Caller) -> Caller:
+        """Give ``caller`` back, if they may. Raises `Refused` (403)."""
         missing = [scope for scope in self.scopes if not caller.has(scope)]
         if missing:
             raise Refused(

@@ -6,6 +6,7 @@
 import asyncio
 import gc
 import re
+import secrets
 import signal
 import sys
 import time
@@ -16,12 +17,11 @@ from functools import lru_cache
 from http import HTTPStatus
 from types import FrameType
 from typing import Any, Final, Literal
-from uuid import uuid4
 
 import orjson
 import structlog
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
@@ -32,6 +32,7 @@ from uvicorn.config import STARTUP_FAILURE
 from ledgerlink_kit import problem
 from ledgerlink_kit.auth import Requirement, TokenVerifier, authenticated
 from ledgerlink_kit.errors import Defect, LedgerLinkError
+from ledgerlink_kit.hot import HotApp, HotRoute, body_too_large
 from ledgerlink_kit.limits import BODY_BYTES_MAX, REQUEST_ID_CHARS_MAX
 from ledgerlink_kit.settings import ServiceSettings
 from ledgerlink_kit.telemetry import (
@@ -77,35 +78,16 @@ class StreamedRoute:
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class HotRoute:
-    """A method and path that is answered without the framework's own way to a route, which costs more than most work.
-
-    The route that it stands for stays declared, for its documentation and its guard, and answers when there is a query.
-    ``answer`` demands the same of the caller, reads the body in one pass, and raises what the route would raise.
-    """
-
-    method: str
-    path: str
-    answer: Callable[[Request], Awaitable[Response]]
-
-
 class _Shell:
     """Pure ASGI middleware: ids, trace context, body limit, media types, metrics, access log, the last resort."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        media_types: frozenset[str],
-        body_bytes_max: int,
-        streamed: Sequence[StreamedRoute],
-        hot: Sequence[HotRoute],
+        self, app: ASGIApp, media_types: frozenset[str], body_bytes_max: int, streamed: Sequence[StreamedRoute]
     ) -> None:
         self._app = app
         self._media_types = media_types
         self._body_bytes_max = body_bytes_max
         self._streamed = tuple(streamed)
-        self._hot = {(route.method, route.path): route for route in hot}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -116,7 +98,7 @@ class _Shell:
         scope["state"] = dict(scope.get("state") or {})
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
-        request = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        request = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         parent = headers.get(b"traceparent", b"").decode("latin-1")
         with request_context(request, parent if valid_traceparent(parent) else new_traceparent()):
             await self._serve(scope, receive, send, headers, request)
@@ -139,11 +121,8 @@ class _Shell:
             with span(f"{scope['method']} {scope['path']}"):
                 streamed = self._streamed_route(scope) if self._streamed else None
                 refused = self._refuse(scope, headers, streamed)
-                hot = None if scope["query_string"] else self._hot.get((scope["method"], scope["path"]))
                 if refused is not None:
-                    await _problem(scope, receive, sending, refused)
-                elif hot is not None:
-                    await _answer(hot, scope, self._bounded(receive), sending)
+                    await problem.framework_response(refused)(scope, receive, sending)
                 else:
                     await self._app(scope, receive if streamed else self._bounded(receive), sending)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever happened, the caller gets a problem
@@ -167,7 +146,7 @@ class _Shell:
             return None
         length = headers.get(b"content-length", b"0")
         if streamed is None and length.isdigit() and int(length) > self._body_bytes_max:
-            return _too_large(self._body_bytes_max)
+            return body_too_large(self._body_bytes_max)
         has_body = length != b"0" or b"transfer-encoding" in headers
         media_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
         readable = self._media_types if streamed is None else {streamed.media_type}
@@ -185,7 +164,7 @@ class _Shell:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._body_bytes_max:
-                raise _too_large(self._body_bytes_max)
+                raise body_too_large(self._body_bytes_max)
             return message
 
         return counting
@@ -221,21 +200,16 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return _requests.labels(method, route, str(status)), _seconds.labels(method, route)
 
 
-def _too_large(bytes_max: int) -> HTTPException:
-    return HTTPException(413, f"The body is larger than {bytes_max} bytes.")
+class _App(FastAPI):
+    """The framework's app, with the hot routes before it: each within a shell like its own."""
 
+    hot: Mapping[tuple[str, str], ASGIApp]
 
-async def _answer(hot: HotRoute, scope: Scope, receive: Receive, send: Send) -> None:
-    scope["route"] = hot
-    try:
-        response = await hot.answer(Request(scope, receive))
-    except problem.KNOWN as error:
-        response = problem.response_to(error)
-    await response(scope, receive, send)
-
-
-async def _problem(scope: Scope, receive: Receive, send: Send, error: HTTPException) -> None:
-    await problem.framework_response(error)(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hot = None
+        if scope["type"] == "http" and not scope["query_string"]:
+            hot = self.hot.get((scope["method"], scope["path"]))
+        await (super().__call__ if hot is None else hot)(scope, receive, send)
 
 
 def create_app(  # noqa: PLR0913 - everything that differs between services, once each, by keyword
@@ -264,7 +238,7 @@ def create_app(  # noqa: PLR0913 - everything that differs between services, onc
     """
     if not __debug__:
         raise SystemExit("LedgerLink keeps its assertions on: start Python without -O.")
-    app = FastAPI(
+    app = _App(
         title=title,
         version=version,
         summary=summary,
@@ -278,7 +252,11 @@ def create_app(  # noqa: PLR0913 - everything that differs between services, onc
     app.state.stopping = asyncio.Event()
     problem.install(app)
     kinds = frozenset(media_types)
-    app.add_middleware(_Shell, media_types=kinds, body_bytes_max=body_bytes_max, streamed=streamed, hot=hot)
+    app.add_middleware(_Shell, media_types=kinds, body_bytes_max=body_bytes_max, streamed=streamed)
+    app.hot = {
+        (route.method, route.path): _Shell(HotApp(route, app, body_bytes_max), kinds, body_bytes_max, ())
+        for route in hot
+    }
     app.include_router(_kit_router(readiness))
     for router in routers:
         app.include_router(router)

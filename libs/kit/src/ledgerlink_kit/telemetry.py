@@ -7,8 +7,8 @@ OpenTelemetry's and cost nothing while no OTLP endpoint is set; the W3C trace co
 import logging
 import secrets
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ _traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 
 _TRACEPARENT_PARTS: Final = 4
 _tracing: dict[str, Any] = {}
+_UNTRACED: Final = nullcontext()
 _REDACTED_NAMES: Final = frozenset(
     {"password", "secret", "token", "access_token", "refresh_token", "authorization", "client_secret", "card_number"}
 )
@@ -38,7 +39,8 @@ def traceparent() -> str:
 
 def new_traceparent() -> str:
     """Make a fresh, sampled W3C trace context (Trace Context, section 3.2)."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    ids = secrets.token_hex(24)
+    return f"00-{ids[:32]}-{ids[32:]}-01"
 
 
 def valid_traceparent(text: str) -> bool:
@@ -149,13 +151,14 @@ def stop_tracing() -> None:
         provider.shutdown()
 
 
-@contextmanager
-def span(name: str, **attributes: str | int) -> Generator[None]:
+def span(name: str, **attributes: str | int) -> AbstractContextManager[None]:
     """Trace one piece of work, named by its verb, as a child of the current trace context."""
     tracer = _tracing.get("tracer")
-    if tracer is None:
-        yield
-        return
+    return _UNTRACED if tracer is None else _traced(tracer, name, attributes)
+
+
+@contextmanager
+def _traced(tracer: Any, name: str, attributes: Mapping[str, str | int]) -> Generator[None]:
     propagator = _tracing["propagator"]
     parent = propagator.extract({"traceparent": _traceparent.get()})
     with tracer.start_as_current_span(name, context=parent, attributes=attributes) as current:

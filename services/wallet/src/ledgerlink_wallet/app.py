@@ -73,7 +73,7 @@ def build_app(settings: WalletSettings, clock: Clock, verifier: TokenVerifier) -
             exchange.router,
         ],
         streamed=[imports.LINES],
-        hot=[transfers.HOT],
+        hot=transfers.HOT,
         verifier=verifier,
         readiness={"database": db.ping, "committer": committer.check},
         runtime=runtime,

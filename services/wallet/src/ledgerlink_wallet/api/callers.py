@@ -6,8 +6,9 @@ from fastapi import Depends, Header, Query, Request, Response
 from pydantic import Field
 
 from ledgerlink_contracts.wallet.models import Moment
-from ledgerlink_kit.auth import Caller, Requirement, authenticated, requires
+from ledgerlink_kit.auth import Caller, Requirement, requires
 from ledgerlink_kit.errors import Kind, Refused
+from ledgerlink_kit.hot import Reply
 from ledgerlink_kit.idempotency import REPLAYED_HEADER, check_key
 from ledgerlink_kit.problem import MEDIA_TYPE
 from ledgerlink_wallet.commands.ledger import Mandate
@@ -28,15 +29,17 @@ RecordedAt = Annotated[
 RecordedFrom = Annotated[Moment | None, Query(description="Recorded at this moment or later")]
 RecordedTo = Annotated[Moment | None, Query(description="Recorded before this moment")]
 
-_FIRST_ERROR = 400
+_FIRST_ERROR: Final = 400
+_JSON: Final = b"application/json"
+_PROBLEM: Final = MEDIA_TYPE.encode()
+_REPLAYED: Final = ((REPLAYED_HEADER.lower().encode(), b"true"),)
 
 
 class OneOf(Requirement):
     """Demand any one of the scopes."""
 
-    async def __call__(self, request: Request) -> Caller:
-        """Give the caller, or refuse with 401 or 403."""
-        caller = await authenticated(request)
+    def check(self, caller: Caller) -> Caller:
+        """Give ``caller`` back, if they may. Raises `Refused` (403)."""
         if not any(caller.has(scope) for scope in self.scopes):
             raise Refused(
                 Kind.FORBIDDEN,
@@ -52,7 +55,8 @@ wallet_writer: Final = OneOf(("wallet:write", "ledger:write"))
 WalletWriter = Annotated[Caller, Depends(wallet_writer)]
 AnyReader = Annotated[Caller, Depends(OneOf(("wallet:read", "ledger:read")))]
 LedgerReader = Annotated[Caller, requires("ledger:read")]
-LedgerWriter = Annotated[Caller, requires("ledger:write")]
+ledger_writer: Final = Requirement(("ledger:write",))
+LedgerWriter = Annotated[Caller, Depends(ledger_writer)]
 Auditor = Annotated[Caller, requires("ledger:audit")]
 
 DryRun = Annotated[
@@ -88,6 +92,10 @@ def owner_filter(caller: Caller) -> str | None:
 
 def respond(answer: Answer) -> Response:
     """Send an answer's bytes as they are."""
-    headers = {REPLAYED_HEADER: "true"} if answer.replayed else None
-    media_type = "application/json" if answer.status < _FIRST_ERROR else MEDIA_TYPE
-    return Response(answer.body, answer.status, headers=headers, media_type=media_type)
+    return reply(answer).response()
+
+
+def reply(answer: Answer) -> Reply:
+    """Give an answer's bytes as a hot route sends them."""
+    media_type = _JSON if answer.status < _FIRST_ERROR else _PROBLEM
+    return Reply(answer.status, answer.body, media_type, _REPLAYED if answer.replayed else ())

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from ledgerlink_contracts.ids import AccountId, TransferId
 from ledgerlink_contracts.wallet.bulk import BulkOrder, BulkView
@@ -19,7 +19,7 @@ from ledgerlink_contracts.wallet.models import (
 )
 from ledgerlink_contracts.wallet.receipts import ReceiptView
 from ledgerlink_kit.errors import Kind, Refused
-from ledgerlink_kit.http_app import HotRoute
+from ledgerlink_kit.hot import HotRequest, HotRoute, Reply
 from ledgerlink_kit.money import CurrencyCode
 from ledgerlink_kit.pagination import PAGE_DEFAULT, PageCursor
 from ledgerlink_kit.problem import read_body, responses
@@ -35,17 +35,20 @@ from ledgerlink_wallet.api.callers import (
     RecordedFrom,
     RecordedTo,
     WalletWriter,
+    ledger_writer,
     mandate_of,
     owner_filter,
+    reply,
     respond,
-    runtime_of,
     wallet_writer,
 )
 from ledgerlink_wallet.commands import bulk, groups
 from ledgerlink_wallet.commands import ledger as commands
+from ledgerlink_wallet.commands.ledger import Mandate
 from ledgerlink_wallet.queries import transfers as queries
 from ledgerlink_wallet.queries import tree, visibility
 from ledgerlink_wallet.queries.accounts import account_row
+from ledgerlink_wallet.runtime import Runtime
 
 router = APIRouter(prefix="/transfers", tags=["transfers"])
 
@@ -76,15 +79,12 @@ async def post_transfer(
     return respond(await commands.post_transfer(runtime, mandate, order, dry_run=dry_run))
 
 
-async def post_transfer_hot(request: Request) -> Response:
+async def post_transfer_hot(request: HotRequest) -> Reply:
     """Answer `post_transfer` where nothing but its body and key is given, which is nearly always."""
-    caller = await wallet_writer(request)
-    order = read_body(TransferOrder, await request.body())
-    mandate = mandate_of(caller, request.headers.get("idempotency-key"))
-    return respond(await commands.post_transfer(await runtime_of(request), mandate, order))
-
-
-HOT: Final = HotRoute("POST", "/transfers", post_transfer_hot)
+    caller = await request.caller(wallet_writer)
+    order = read_body(TransferOrder, request.body)
+    mandate = mandate_of(caller, request.header(b"idempotency-key"))
+    return reply(await commands.post_transfer(request.runtime, mandate, order))
 
 
 @router.post("/bulk", name="post_bulk", response_model=BulkView)
@@ -101,10 +101,26 @@ async def post_bulk(
     its neighbors. Without ids of their own they get theirs from the Idempotency-Key: the same bulk again is the same
     transfers. `Prefer: return=minimal` (RFC 7240, section 4.2) answers with the ids alone.
     """
+    mandate = mandate_of(caller, idempotency_key)
+    return (await _bulk(runtime, mandate, order, prefer)).response()
+
+
+async def post_bulk_hot(request: HotRequest) -> Reply:
+    """Answer `post_bulk`."""
+    caller = await request.caller(ledger_writer)
+    order = read_body(BulkOrder, request.body)
+    mandate = mandate_of(caller, request.header(b"idempotency-key"))
+    return await _bulk(request.runtime, mandate, order, request.header(b"prefer"))
+
+
+async def _bulk(runtime: Runtime, mandate: Mandate, order: BulkOrder, prefer: str | None) -> Reply:
     minimal = prefer is not None and "return=minimal" in prefer
-    posted = await bulk.post_bulk(runtime, mandate_of(caller, idempotency_key), order)
-    headers = {"Preference-Applied": "return=minimal"} if minimal else None
-    return Response(bulk.write_bulk(posted, minimal=minimal), headers=headers, media_type="application/json")
+    posted = await bulk.post_bulk(runtime, mandate, order)
+    headers = ((b"preference-applied", b"return=minimal"),) if minimal else ()
+    return Reply(200, bulk.write_bulk(posted, minimal=minimal), headers=headers)
+
+
+HOT: Final = (HotRoute("POST", "/transfers", post_transfer_hot), HotRoute("POST", "/transfers/bulk", post_bulk_hot))
 
 
 @router.post(
