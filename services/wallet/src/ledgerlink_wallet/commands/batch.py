@@ -224,10 +224,10 @@ async def load(tx: Tx, commands: Sequence[Command], owners: Owners, seen: Seen) 
                 needs.party(party_of(capture.credit, currencies[capture.hold]))
     if needs.restands:
         needs.accounts.update(await profiles.accounts_of(tx, needs.restands))
-    accounts = await loading.lock_accounts(tx, needs.accounts, seen.of(needs.accounts))
+    accounts, used = await loading.lock_accounts(tx, needs.accounts, seen.of(needs.accounts), needs.ids)
     standings = await _lock_standings(tx, needs, accounts, seen)
     # From here on nobody else can move these accounts, so what is read now is what will be true at the commit.
-    stored, plain = await loading.load_outcomes(tx, needs.ids) if needs.ids else ({}, [])
+    stored, plain = await loading.load_outcomes(tx, used) if used else ({}, [])
     posted = await loading.load_posted(tx, plain) if plain else []
     needs.wallets.update(a.facts.wallet for a in accounts.values() if a.facts.wallet is not None)
     known = {wallet: owner for wallet in needs.wallets if (owner := owners.get(wallet)) is not None}
@@ -274,7 +274,7 @@ async def _lock_standings(
         # What was opened before we had the standings' locks; from here on nobody can open another.
         opened = set(await profiles.accounts_of(tx, needs.restands)) - accounts.keys()
         if opened:
-            accounts |= await loading.lock_accounts(tx, opened, seen.of(opened))
+            accounts |= (await loading.lock_accounts(tx, opened, seen.of(opened))).accounts
     return standings
 
 

@@ -15,6 +15,13 @@ Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncp
 """A connection with an open transaction."""
 
 
+async def _leave(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Reset nothing between batches: none sets anything that outlives its transaction, and asking costs a round trip.
+
+    A transaction that was left open is rolled back by the pool itself.
+    """
+
+
 async def open_pool(database_url: str, *, application_name: str, size: int) -> asyncpg.Pool:
     """Prepare a pool of at most ``size`` connections for batches; it connects on first use."""
     return await asyncpg.create_pool(
@@ -25,6 +32,7 @@ async def open_pool(database_url: str, *, application_name: str, size: int) -> a
         command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 1,
         # A backend that waits for the next batch is no burden; reconnecting for each quiet spell would be.
         max_inactive_connection_lifetime=0,
+        reset=_leave,
         server_settings={
             "application_name": application_name,
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),

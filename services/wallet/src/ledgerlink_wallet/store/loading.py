@@ -41,7 +41,7 @@ WITH locked AS MATERIALIZED (
            debits_posted, credits_posted, debits_pending, credits_pending, version
     FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 )
-SELECT seen.id, locked.*
+SELECT false AS is_known, seen.id AS asked, locked.*
 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
             $8::bigint[]) AS seen(id, version, dp, cp, dq, cq, floor, ceiling)
 LEFT JOIN locked USING (id)
@@ -49,6 +49,10 @@ WHERE locked.standing IS DISTINCT FROM 'open'
    OR (locked.version, locked.debits_posted, locked.credits_posted, locked.debits_pending, locked.credits_pending,
        locked.floor_minor, locked.ceiling_minor)
       IS DISTINCT FROM (seen.version, seen.dp, seen.cp, seen.dq, seen.cq, seen.floor, seen.ceiling)
+UNION ALL
+SELECT true, id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM (SELECT id FROM outcomes WHERE id = ANY($9::uuid[])
+      UNION SELECT id FROM transfers WHERE id = ANY($9::uuid[])) known
 """
 _OUTCOMES: Final = """
 SELECT id, fields, status, body FROM outcomes WHERE id = ANY($1::uuid[])
@@ -83,22 +87,34 @@ _REVERSED: Final = "SELECT transfer_id, posting, reversed_minor FROM reversals W
 _NEVER_SEEN: Final = (None,) * 7
 
 
+class Locked(NamedTuple):
+    """Accounts under lock, and those of the commands' ids that were used before."""
+
+    accounts: dict[AccountKey, Account]
+    known: set[UUID]
+
+
 async def lock_accounts(
-    tx: Tx, ids: Collection[AccountKey], seen: dict[AccountKey, Account]
-) -> dict[AccountKey, Account]:
+    tx: Tx, ids: Collection[AccountKey], seen: dict[AccountKey, Account], commands: Collection[UUID] = ()
+) -> Locked:
     """Lock the accounts that exist, in the order of their ids (the one order of locks everywhere), and give them.
 
-    ``seen`` holds some of them as they were seen before; it is brought up to date and becomes the answer.
+    ``seen`` holds some of them as they were seen before; it is brought up to date and becomes the answer. ``commands``
+    are looked up on the way, as they were before the locks: an id that is used meanwhile stops the write, since every
+    outcome is a row of its own.
     """
-    known = [_NEVER_SEEN if (one := seen.get(id_)) is None else (one[6], *one[2:6], *one[0][6:8]) for id_ in ids]
-    rows = await tx.fetch(_ACCOUNTS, list(ids), *(zip(*known, strict=True) if known else [()] * len(_NEVER_SEEN)))
-    for asked, id_, *row in map(tuple, rows):
-        if id_ is None:
+    states = [_NEVER_SEEN if (one := seen.get(id_)) is None else (one[6], *one[2:6], *one[0][6:8]) for id_ in ids]
+    columns = zip(*states, strict=True) if states else [()] * len(_NEVER_SEEN)
+    known: set[UUID] = set()
+    for is_known, asked, id_, *row in map(tuple, await tx.fetch(_ACCOUNTS, list(ids), *columns, list(commands))):
+        if is_known:
+            known.add(asked)
+        elif id_ is None:
             seen.pop(asked, None)
         else:
             facts = AccountFacts(id_, row[0], row[1], Side(row[2]), *row[3:7])
             seen[asked] = Account(facts, Standing(row[7]), *row[8:13])
-    return seen
+    return Locked(seen, known)
 
 
 async def load_outcomes(tx: Tx, ids: Iterable[UUID]) -> tuple[dict[UUID, StoredOutcome], list[UUID]]:
