@@ -32,7 +32,7 @@ from history import open_accounts, write_history
 from peers import CLIENTS, Peers
 from rich.console import Console
 from rich.table import Table
-from work import ACCOUNTS, SPREADS, Spread, code, orders
+from work import ACCOUNTS, SPREADS, Spread, code, order_texts
 
 from ledgerlink_contracts.ids import AccountId, TransferId
 from ledgerlink_contracts.wallet.models import TransferOrder
@@ -136,7 +136,7 @@ def _committer(url: str, spread: Spread, seconds: float) -> float:
 
 async def _commit(url: str, spread: Spread, seconds: float) -> float:
     """Give the transfers a second of one committer that is never left waiting; commands are made beforehand."""
-    make = orders(spread, _SEED + time.time_ns() % 2**31)
+    make = order_texts(spread, _SEED + time.time_ns() % 2**31)
     opened = partial(open_pool, url, application_name="bench", size=2)
     committer = Committer(opened, SystemClock(), Owners(), queue_max=WAITING * 2)
     await committer.start()
@@ -159,8 +159,8 @@ async def _commit(url: str, spread: Spread, seconds: float) -> float:
     return done / took
 
 
-def _command(order: dict[str, Any]) -> Any:
-    read = TransferOrder.model_validate(order)
+def _command(order: str) -> Any:
+    read = TransferOrder.model_validate_json(order)
     return transfer_from(read, read.id or TransferId.derive("never"), None)
 
 

@@ -40,15 +40,17 @@ def chooser(spread: Spread, seed: int) -> Callable[[], tuple[int, int]]:
     return pair
 
 
-def orders(spread: Spread, seed: int) -> Callable[[], dict[str, Any]]:
-    """Give what writes the next transfer order, each with an id of its own."""
+def order_texts(spread: Spread, seed: int) -> Callable[[], str]:
+    """Give what writes the next transfer order as JSON, each with an id of its own."""
     pair = chooser(spread, seed)
     dice = random.Random(seed + 1)
 
-    def order() -> dict[str, Any]:
+    def order() -> str:
         debit, credit = pair()
         id_ = UUID(int=dice.getrandbits(128) & ~(0xF << 76) | 4 << 76)
-        posting = {"debit": code(debit), "credit": code(credit), "amount_minor": 100, "currency": "GBP"}
-        return {"id": str(TransferId(id_)), "kind": "bench.transfer", "postings": [posting]}
+        return (
+            f'{{"id":"{TransferId(id_)}","kind":"bench.transfer","postings":[{{"debit":"{code(debit)}",'
+            f'"credit":"{code(credit)}","amount_minor":100,"currency":"GBP"}}]}}'
+        )
 
     return order
