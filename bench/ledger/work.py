@@ -4,7 +4,7 @@ import itertools
 import random
 from bisect import bisect
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from ledgerlink_contracts.ids import TransferId

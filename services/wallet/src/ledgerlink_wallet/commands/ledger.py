@@ -88,13 +88,15 @@ def content(operation: str, order: BaseModel, include: set[str] | None = None, *
 def postings(orders: Iterable[PostingOrder]) -> tuple[Posting, ...]:
     """Find the parties of ``orders``."""
     return tuple(
-        Posting(
-            party_of(order.debit, order.currency),
-            party_of(order.credit, order.currency),
-            order.amount_minor,
-            order.currency,
-        )
-        for order in orders
+        [
+            Posting(
+                party_of(order.debit, order.currency),
+                party_of(order.credit, order.currency),
+                order.amount_minor,
+                order.currency,
+            )
+            for order in orders
+        ]
     )
 
 
@@ -113,17 +115,18 @@ def transfer_from(
     The limits of the debited wallets hold when there is an ``owner``, or when the order ``spends``.
     """
     known = {"on_behalf_of": owner} if owner else {}
+    made = postings(order.postings)
     return PostTransfer(
         TransferKey(id_.uuid),
         content("transfer", order, **known, **linked),
         order.kind,
-        postings(order.postings),
+        made,
         owner,
         order.reference,
         ordered(order.metadata),
         order.effective_at,
         conditions(order.conditions),
-        plain=not linked and _is_plain(order),
+        plain=not linked and _is_plain(order, made),
         spends=owner is not None or spends,
     )
 
@@ -197,13 +200,14 @@ async def post_transfer(
         return await submit(runtime, mandate, command, derived=from_key or order.id is None, dry_run=dry_run)
 
 
-def _is_plain(order: TransferOrder) -> bool:
+def _is_plain(order: TransferOrder, postings: Iterable[Posting]) -> bool:
     """Say whether the posted transfer will tell all of ``order``: its own moment, and parties by their names."""
-    return (
-        order.effective_at is None
-        and not order.conditions
-        and not any(posting.debit.startswith("acc_") or posting.credit.startswith("acc_") for posting in order.postings)
-    )
+    if order.effective_at is not None or order.conditions:
+        return False
+    for posting in postings:  # noqa: SIM110 - `all` of a generator costs as much as what it looks at
+        if posting.debit.opens is None or posting.credit.opens is None:
+            return False
+    return True
 
 
 def _within_wallets(mandate: Mandate, order: TransferOrder, owner: str | None) -> None:

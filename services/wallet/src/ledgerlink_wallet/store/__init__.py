@@ -39,5 +39,9 @@ async def open_pool(database_url: str, *, application_name: str, size: int) -> a
             "lock_timeout": str(LOCK_TIMEOUT_MS),
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
             "timezone": "UTC",
+            # Every statement of a batch looks rows up by their keys, so one plan is right for all arguments. Left to
+            # itself the server plans each batch anew, or keeps a plan that it made when the tables were empty: scans.
+            "plan_cache_mode": "force_generic_plan",
+            "enable_seqscan": "off",
         },
     )

@@ -24,9 +24,9 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def table_of(rows: Iterable[Row], pack: Callable[[Row], bytes]) -> bytes:
-    """Give the whole input of a COPY."""
-    return b"".join([HEADER, *map(pack, rows), TRAILER])
+def table_of(rows: Iterable[Row], pack: Callable[[Row], bytes], last: bytes) -> bytes:
+    """Give the whole input of a COPY, in which every row ends with the field ``last``."""
+    return HEADER + last.join([*map(pack, rows), TRAILER])
 
 
 def uuid_field(value: UUID | None) -> bytes:

@@ -1,4 +1,7 @@
-"""The tables that are only added to, each with the two ways of adding rows: arrays, and PostgreSQL's binary COPY."""
+"""The tables that are only added to, each with the two ways of adding rows: arrays, and PostgreSQL's binary COPY.
+
+The last column of each is the moment of the batch, which all its rows share.
+"""
 
 from collections.abc import Callable
 from struct import Struct
@@ -8,7 +11,10 @@ from ledgerlink_wallet.store import copying
 
 
 class Facts(NamedTuple):
-    """A table that is only added to: its columns, the statement that adds arrays of rows, a row's form in a COPY."""
+    """A table that is only added to: its columns, the statement that adds arrays of rows, a row's form in a COPY.
+
+    A row has all columns but the last; the statement takes that as its last parameter, a COPY at each row's end.
+    """
 
     table: str
     columns: tuple[str, ...]
@@ -16,10 +22,14 @@ class Facts(NamedTuple):
     pack: Callable[[copying.Row], bytes]
 
 
-def _facts(table: str, pack: Callable[[copying.Row], bytes], /, **types: str) -> Facts:
+def _facts(table: str, pack: Callable[[copying.Row], bytes], moment: str, /, **types: str) -> Facts:
+    columns = (*types, moment)
     arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types.values(), 1))
-    statement = f"INSERT INTO {table} ({', '.join(types)}) SELECT * FROM unnest({arrays})"  # noqa: S608 - our own names
-    return Facts(table, tuple(types), statement, pack)
+    statement = (
+        f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - our own names
+        f"SELECT t.*, ${len(columns)}::timestamptz FROM unnest({arrays}) AS t"
+    )
+    return Facts(table, columns, statement, pack)
 
 
 _TRANSFER_FIELDS: Final = (10).to_bytes(2)
@@ -30,7 +40,7 @@ _EVENT_FIELDS: Final = (7).to_bytes(2)
 
 
 def _pack_transfer(row: copying.Row) -> bytes:
-    id_, kind, postings, on_behalf_of, reference, metadata, reverses, hold, effective_at, recorded_at = row
+    id_, kind, postings, on_behalf_of, reference, metadata, reverses, hold, effective_at = row
     return b"".join(
         (
             _TRANSFER_FIELDS,
@@ -43,13 +53,12 @@ def _pack_transfer(row: copying.Row) -> bytes:
             copying.uuid_field(reverses),
             copying.uuid_field(hold),
             copying.moment_field(effective_at),
-            copying.moment_field(recorded_at),
         )
     )
 
 
 def _pack_entry(row: copying.Row) -> bytes:
-    account, version, side, layer, amount, *columns, transfer, hold, effective_at, recorded_at = row
+    account, version, side, layer, amount, *columns, transfer, hold, effective_at = row
     debits_posted, credits_posted, debits_pending, credits_pending = columns
     return b"".join(
         (
@@ -60,13 +69,12 @@ def _pack_entry(row: copying.Row) -> bytes:
             copying.uuid_field(transfer),
             copying.uuid_field(hold),
             copying.moment_field(effective_at),
-            copying.moment_field(recorded_at),
         )
     )
 
 
 def _pack_outcome(row: copying.Row) -> bytes:
-    id_, fields, status, body, recorded_at = row
+    id_, fields, status, body = row
     return b"".join(
         (
             _OUTCOME_FIELDS,
@@ -74,13 +82,12 @@ def _pack_outcome(row: copying.Row) -> bytes:
             copying.bytes_field(fields),
             copying.smallint_field(status),
             copying.bytes_field(body),
-            copying.moment_field(recorded_at),
         )
     )
 
 
 def _pack_event(row: copying.Row) -> bytes:
-    id_, aggregate, type_, version, data, traceparent, occurred_at = row
+    id_, aggregate, type_, version, data, traceparent = row
     return b"".join(
         (
             _EVENT_FIELDS,
@@ -90,7 +97,6 @@ def _pack_event(row: copying.Row) -> bytes:
             copying.smallint_field(version),
             copying.text_field(data),
             copying.text_field(traceparent),
-            copying.moment_field(occurred_at),
         )
     )
 
@@ -98,6 +104,7 @@ def _pack_event(row: copying.Row) -> bytes:
 TRANSFERS: Final = _facts(
     "transfers",
     _pack_transfer,
+    "recorded_at",
     id="uuid",
     kind="text",
     postings="jsonb",
@@ -107,11 +114,11 @@ TRANSFERS: Final = _facts(
     reverses="uuid",
     hold_id="uuid",
     effective_at="timestamptz",
-    recorded_at="timestamptz",
 )
 ENTRIES: Final = _facts(
     "entries",
     _pack_entry,
+    "recorded_at",
     account_id="uuid",
     version="bigint",
     side="text",
@@ -124,25 +131,24 @@ ENTRIES: Final = _facts(
     transfer_id="uuid",
     hold_id="uuid",
     effective_at="timestamptz",
-    recorded_at="timestamptz",
 )
 OUTCOMES: Final = _facts(
     "outcomes",
     _pack_outcome,
+    "recorded_at",
     id="uuid",
     fields="bytea",
     status="smallint",
     body="bytea",
-    recorded_at="timestamptz",
 )
 EVENTS: Final = _facts(
     "outbox",
     _pack_event,
+    "occurred_at",
     id="uuid",
     aggregate="text",
     type="text",
     version="smallint",
     data="json",
     traceparent="text",
-    occurred_at="timestamptz",
 )

@@ -88,8 +88,9 @@ _UNSEALED: Final = (
     "INSERT INTO unsealed (recorded_at, transfers) SELECT * FROM unnest($1::timestamptz[], $2::integer[])"
 )
 
-_COPY_FROM: Final = 20
-"""From so many rows on COPY is cheaper than arrays, of which the driver looks at every element four times."""
+_COPY_FROM: Final = 100
+"""From so many rows on COPY is cheaper than arrays, of which the driver looks at every element four times; below, its
+round trip costs more."""
 
 _PLACE: Final = re.compile(r"\$(\d+)")
 
@@ -104,14 +105,14 @@ class Writes:
     def __init__(self) -> None:
         """Write nothing yet."""
         self._parts: list[tuple[str, Sequence[Any]]] = []
-        self._copies: list[tuple[Facts, Sequence[tuple[Any, ...]]]] = []
+        self._copies: list[tuple[Facts, Sequence[tuple[Any, ...]], datetime]] = []
 
-    def add(self, facts: Facts, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Add ``rows`` to a table of facts, in order."""
+    def add(self, facts: Facts, rows: Sequence[tuple[Any, ...]], now: datetime) -> None:
+        """Add ``rows`` to a table of facts, in order, all of the moment ``now``."""
         if len(rows) >= _COPY_FROM:
-            self._copies.append((facts, rows))
+            self._copies.append((facts, rows, now))
         else:
-            self.change(facts.statement, rows)
+            self.change(facts.statement, rows, now)
 
     def change(self, statement: str, rows: Sequence[tuple[Any, ...]], *more: Any) -> None:
         """Run ``statement`` with the columns of ``rows`` as its arrays, and ``more`` after them."""
@@ -123,8 +124,8 @@ class Writes:
         if self._parts:
             values = [value for _, part in self._parts for value in part]
             await tx.execute(_joined(tuple((statement, len(part)) for statement, part in self._parts)), *values)
-        for facts, rows in self._copies:
-            source = BytesIO(copying.table_of(rows, facts.pack))
+        for facts, rows, now in self._copies:
+            source = BytesIO(copying.table_of(rows, facts.pack, copying.moment_field(now)))
             await tx.copy_to_table(facts.table, source=source, columns=facts.columns, format="binary")
 
 
@@ -185,11 +186,10 @@ def save_transfers(writes: Writes, transfers: Sequence[Transfer], now: datetime)
             transfer.reverses,
             transfer.hold,
             transfer.effective_at,
-            now,
         )
         for transfer in transfers
     ]
-    writes.add(TRANSFERS, rows)
+    writes.add(TRANSFERS, rows, now)
 
 
 def save_unsealed(writes: Writes, transfers: Sequence[Transfer], now: datetime) -> None:
@@ -214,11 +214,10 @@ def save_entries(writes: Writes, rows: Sequence[EntryRow], now: datetime) -> Non
             transfer,
             hold,
             effective_at,
-            now,
         )
         for (side, layer, amount, after), transfer, hold, effective_at in rows
     ]
-    writes.add(ENTRIES, records)
+    writes.add(ENTRIES, records, now)
 
 
 _DATED_SUMS: Final = f"""
@@ -279,9 +278,9 @@ def save_reversals(writes: Writes, originals: Iterable[Original]) -> None:
 
 def save_outcomes(writes: Writes, rows: Sequence[OutcomeRow], now: datetime) -> None:
     """Remember what ids were answered."""
-    writes.add(OUTCOMES, [(*row, now) for row in rows])
+    writes.add(OUTCOMES, rows, now)
 
 
 def save_events(writes: Writes, rows: Sequence[EventRow], now: datetime) -> None:
     """Write events to the outbox, in order; the relay carries them."""
-    writes.add(EVENTS, [(*row, now) for row in rows])
+    writes.add(EVENTS, rows, now)
