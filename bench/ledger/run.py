@@ -51,7 +51,8 @@ WAITING: Final = 2_000
 """Commands that wait for the committer at once, as so many requests would."""
 BULK: Final = 500
 BULK_CONNECTIONS: Final = 8
-BULK_PROCESSES: Final = 2
+PROCESSES: Final = 2
+"""Wallet processes that share the HTTP load, as cores share the machine."""
 READS: Final = 300
 _SEED: Final = 20_260_101
 
@@ -103,11 +104,11 @@ def _measure(cluster: Cluster, arguments: argparse.Namespace, say: Console) -> d
         measure("function", spread, partial(peers.function, spread, seconds))
         measure("committer", spread, lambda spread=spread: _committer(url, spread, seconds))
     tpcb.append(peers.tpcb(seconds))
-    for name, bulk, connections, processes in (
-        ("single", 1, CLIENTS, 1),
-        ("bulk", BULK, BULK_CONNECTIONS, BULK_PROCESSES),
+    for name, bulk, connections in (
+        ("single", 1, CLIENTS),
+        ("bulk", BULK, BULK_CONNECTIONS),
     ):
-        with _serving(url, mint, processes) as servers:
+        with _serving(url, mint, PROCESSES) as servers:
             for spread in SPREADS:
                 measure(
                     name, spread, lambda s=spread, b=bulk, c=connections, v=servers: _load(v, mint, s, c, b, seconds)
