@@ -427,3 +427,24 @@ async def test_facts_cannot_be_changed_by_the_services_own_role(db: Database) ->
 
     assert {grant.privilege_type for grant in grants} & {"UPDATE", "DELETE", "TRUNCATE"} == set()
     assert {grant.relname for grant in grants} == {"wallets", "transfers", "entries"}
+
+
+async def test_a_batch_ends_with_its_commit_and_asks_nothing_of_the_connection_after_it(db: Database) -> None:
+    pool = partial(open_pool, db.url, application_name="committer", size=2)
+    async with committing(db, pool) as committer:
+        await committer.submit(order("one"))
+        async with db.reading() as view:
+            last = await view.scalars(text("SELECT query FROM pg_stat_activity WHERE application_name = 'committer'"))
+            assert list(last) == ["COMMIT;"]
+
+
+async def test_a_connection_that_goes_back_in_a_transaction_is_clean_for_the_next_batch(db: Database) -> None:
+    pool = await open_pool(db.url, application_name="test", size=1)
+    loop, complaints = asyncio.get_running_loop(), list[dict[str, Any]]()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    async with pool.acquire() as connection:
+        await connection.execute("BEGIN; SELECT 1 FROM accounts FOR UPDATE")
+    async with pool.acquire() as connection:
+        assert not connection.is_in_transaction()
+    await pool.close()
+    assert len(complaints) == 1, "asyncpg says that somebody forgot a transaction"
