@@ -60,12 +60,15 @@ crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
 
 ##@ Measure it
-.PHONY: bench-gateway bench-ledger
+.PHONY: bench-gateway bench-ledger bench-drivers
 bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI route
 	@$(PYTHON_RUN) bench/gateway/run.py $(ARGS)
 
 bench-ledger: bootstrap ## transfers a second, beside pgbench in the same run (QUICK=1: three minutes; else half an hour)
 	@$(PYTHON_RUN) bench/ledger/run.py $(if $(QUICK),--quick) $(ARGS)
+
+bench-drivers: bootstrap ## asyncpg beside psycopg 3, by the committer's batches (QUICK=1: under three minutes; ARGS=--tried: all ways)
+	@$(PYTHON_RUN) -m bench.drivers.run $(if $(QUICK),--quick) $(ARGS)
 
 ##@ Keep it
 .PHONY: fix export lock clean

@@ -116,8 +116,8 @@ class OwnStack:
             time.sleep(0.2)
 
 
-def start(folder: Path) -> OwnStack:
-    """Start a stack in `folder`, on ports that nobody has and that no client will be lent."""
+def start(folder: Path, **settings: str) -> OwnStack:
+    """Start a stack in `folder` with `settings`, on ports that nobody has and that no client will be lent."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEDGERLINK_")}
     environment["LEDGERLINK_HOME"] = str(folder / "home")
     dice = random.Random()
@@ -129,6 +129,7 @@ def start(folder: Path) -> OwnStack:
             environment[f"{service.prefix}WORKER_PORT"] = str(quiet_port(dice))
     # The load comes from one address; the limits are proven elsewhere.
     environment["GATEWAY_LIMIT_SCALE"] = "10000"
+    environment |= settings
     url = f"http://{LOOPBACK}:{environment['GATEWAY_PORT']}"
     stack = OwnStack(Home(folder / "home"), environment, url)
     stack.ledgerlink("up")

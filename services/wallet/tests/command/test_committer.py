@@ -427,3 +427,61 @@ async def test_facts_cannot_be_changed_by_the_services_own_role(db: Database) ->
 
     assert {grant.privilege_type for grant in grants} & {"UPDATE", "DELETE", "TRUNCATE"} == set()
     assert {grant.relname for grant in grants} == {"wallets", "transfers", "entries"}
+
+
+_FACTS = {
+    "transfers": "kind, postings->0->>4, postings->0->>5, reference, metadata, effective_at = recorded_at",
+    "entries": "side, layer, amount_minor, version % 20, hold_id, effective_at = recorded_at",
+    "outcomes": "status, body IS NULL, fields IS NULL, convert_from(fields, 'utf8')",
+    "outbox": "type, version, data::text, traceparent, aggregate LIKE 'tr_%'",
+}
+
+
+async def test_rows_that_go_by_copy_and_rows_that_go_by_arrays_are_the_same_rows(db: Database) -> None:
+    orders = [order("any", amount=number + 1) for number in range(20)]
+    stored: dict[int, list[Any]] = {}
+    connection: Any = await asyncpg.connect(db.url)
+    for way in (1, 10**9):
+        now = [
+            PostTransfer(TransferKey(uuid8(f"{way} {number}")), one.content, one.kind, one.postings)
+            for number, one in enumerate(orders)
+        ]
+        async with connection.transaction():
+            asked = [Asked(one, "r", "t") for one in now]
+            await run(connection, asked, Owners(), Seen(), SystemClock(), copy_from=way)
+            # Written in this transaction, and in no other.
+            stored[way] = [
+                [
+                    tuple(row)
+                    for row in await connection.fetch(
+                        f"SELECT {columns} FROM {table} WHERE xmin = "  # noqa: S608
+                        f"pg_current_xact_id()::xid ORDER BY {columns}"
+                    )
+                ]
+                for table, columns in _FACTS.items()
+            ]
+    await connection.close()
+    assert [len(rows) for rows in stored[1]] == [20, 40, 20, 20]
+    assert stored[1] == stored[10**9]
+    assert (await audit(db, SystemClock())).clean
+
+
+async def test_a_batch_ends_with_its_commit_and_asks_nothing_of_the_connection_after_it(db: Database) -> None:
+    pool = partial(open_pool, db.url, application_name="committer", size=2)
+    async with committing(db, pool) as committer:
+        await committer.submit(order("one"))
+        async with db.reading() as view:
+            last = await view.scalars(text("SELECT query FROM pg_stat_activity WHERE application_name = 'committer'"))
+            assert list(last) == ["COMMIT;"]
+
+
+async def test_a_connection_that_goes_back_in_a_transaction_is_clean_for_the_next_batch(db: Database) -> None:
+    pool = await open_pool(db.url, application_name="test", size=1)
+    loop, complaints = asyncio.get_running_loop(), list[dict[str, Any]]()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    async with pool.acquire() as connection:
+        await connection.execute("BEGIN; SELECT 1 FROM accounts FOR UPDATE")
+    async with pool.acquire() as connection:
+        assert not connection.is_in_transaction()
+    await pool.close()
+    assert len(complaints) == 1, "asyncpg says that somebody forgot a transaction"

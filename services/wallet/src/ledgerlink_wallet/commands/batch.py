@@ -408,15 +408,17 @@ class Done(NamedTuple):
     accounts: Mapping[AccountKey, Account]
 
 
-async def run(tx: Tx, asked: Sequence[Asked], owners: Owners, seen: Seen, clock: Clock) -> Done:
-    """Load, decide and write one batch in the open transaction."""
+async def run(
+    tx: Tx, asked: Sequence[Asked], owners: Owners, seen: Seen, clock: Clock, *, copy_from: int = writing.COPY_FROM
+) -> Done:
+    """Load, decide and write one batch in the open transaction; ``copy_from`` as in `writing.Writes`."""
     books, statuses = await load(tx, [one.command for one in asked], owners, seen)
     # The moment is taken under the accounts' locks, so that an account's entries are recorded in the order of their
     # versions, however many processes write (ADR 0059).
     now = clock.now()
     decided = apply(books, [one.command for one in asked], now)
     written = write(asked, decided, statuses, now)
-    writes = writing.Writes()
+    writes = writing.Writes(copy_from)
     writing.save_accounts(writes, decided.accounts.values(), books.accounts, now)
     profiles.save_standings(writes, decided.standings)
     profiles.save_allowances(writes, decided.allowances)

@@ -15,24 +15,21 @@ Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncp
 """A connection with an open transaction."""
 
 
-async def _leave(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Reset nothing between batches: none sets anything that outlives its transaction, and asking costs a round trip.
-
-    A transaction that was left open is rolled back by the pool itself.
-    """
-
-
 async def open_pool(database_url: str, *, application_name: str, size: int) -> asyncpg.Pool:
-    """Prepare a pool of at most ``size`` connections for batches; it connects on first use."""
+    """Prepare a pool of at most ``size`` connections for batches; it connects on first use.
+
+    A connection goes back as it is: batches leave nothing in a session, and asyncpg's own reset would be a round trip
+    more for each of them. What asyncpg does besides, rolling back a transaction that was left open, it still does.
+    """
     return await asyncpg.create_pool(
         database_url,
         min_size=0,
         max_size=size,
         timeout=5,
         command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 1,
+        reset=_leave_as_it_is,
         # A backend that waits for the next batch is no burden; reconnecting for each quiet spell would be.
         max_inactive_connection_lifetime=0,
-        reset=_leave,
         server_settings={
             "application_name": application_name,
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -45,3 +42,7 @@ async def open_pool(database_url: str, *, application_name: str, size: int) -> a
             "enable_seqscan": "off",
         },
     )
+
+
+async def _leave_as_it_is(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Send nothing when a connection goes back to its pool."""

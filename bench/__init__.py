@@ -1,0 +1,1 @@
+"""The benchmarks; each is run by a target of the Makefile."""

@@ -1,0 +1,1 @@
+"""asyncpg against psycopg 3 by the batches of the committer."""
