@@ -1,6 +1,6 @@
 """The Merkle tree: every leaf hashed again from what is stored, blocks and checkpoints computed again from these."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, select, text
@@ -10,7 +10,15 @@ from ledgerlink_contracts.ids import TransferId, WalletId
 from ledgerlink_kit.invariants import DIFFERENCES_MAX
 from ledgerlink_kit.merkle import Frontier, leaf_hash
 from ledgerlink_kit.notes import InvalidNote, TreeHead, VerifierKey, open_checkpoint
-from ledgerlink_wallet.domain.leaves import TransferRow, WalletRow, checkpoint_text, transfer_leaf, wallet_leaf
+from ledgerlink_wallet.domain.leaves import (
+    PromiseRow,
+    TransferRow,
+    WalletRow,
+    checkpoint_text,
+    promise_leaf,
+    transfer_leaf,
+    wallet_leaf,
+)
 from ledgerlink_wallet.queries.auditing.looking import STREAM_ROWS, Check, Looked, Notes, Tick
 from ledgerlink_wallet.tables import checkpoints
 
@@ -18,8 +26,10 @@ from ledgerlink_wallet.tables import checkpoints
 _LEAVES: Final = text(
     "SELECT l.leaf_index, l.transfer_id, l.wallet_id, l.hash, t.id, t.kind, t.postings::text, t.on_behalf_of, "
     "t.reference, t.metadata::text, t.reverses, t.hold_id, t.effective_at, t.recorded_at, "
-    "w.id AS found_wallet, w.owner, w.currency, w.label, w.opened_at "
+    "w.id AS found_wallet, w.owner, w.currency, w.label, w.opened_at, "
+    "l.promise_id, p.id AS found_promise, p.kind, p.subject, p.step, p.says::text, p.recorded_at "
     "FROM leaves l LEFT JOIN transfers t ON t.id = l.transfer_id LEFT JOIN wallets w ON w.id = l.wallet_id "
+    "LEFT JOIN promises p ON p.id = l.promise_id "
     "WHERE l.leaf_index >= :first ORDER BY l.leaf_index LIMIT :rows"
 )
 _BLOCKS: Final = text(
@@ -32,7 +42,8 @@ _UNSEALED: Final = {
         text("SELECT (SELECT count(*) FROM transfers), (SELECT coalesce(sum(transfers), 0) FROM unsealed)"),
         text(
             "SELECT t.id FROM transfers t WHERE NOT EXISTS (SELECT FROM leaves l WHERE l.transfer_id = t.id) "
-            "AND NOT EXISTS (SELECT FROM unsealed u WHERE u.recorded_at = t.recorded_at) LIMIT :most"
+            "AND NOT EXISTS (SELECT FROM unsealed u WHERE u.transfers > 0 AND u.recorded_at = t.recorded_at) "
+            "LIMIT :most"
         ),
     ),
     "wallet": (
@@ -42,6 +53,20 @@ _UNSEALED: Final = {
             "AND NOT EXISTS (SELECT FROM unsealed u WHERE u.wallet_id = w.id) LIMIT :most"
         ),
     ),
+    "promise": (
+        text("SELECT (SELECT count(*) FROM promises), (SELECT coalesce(sum(promises), 0) FROM unsealed)"),
+        text(
+            "SELECT p.id FROM promises p WHERE NOT EXISTS (SELECT FROM leaves l WHERE l.promise_id = p.id) "
+            "AND NOT EXISTS (SELECT FROM unsealed u WHERE u.promises > 0 AND u.recorded_at = p.recorded_at) LIMIT :most"
+        ),
+    ),
+}
+
+
+_NAMES: Final[Mapping[str, Callable[[Any], object]]] = {
+    "transfer": TransferId,
+    "wallet": WalletId,
+    "promise": "promise {}".format,
 }
 
 
@@ -53,7 +78,7 @@ class _Tree:
         self._notes = notes
         self._key = key
         self.frontier = Frontier()
-        self.sealed = {"transfer": 0, "wallet": 0}
+        self.sealed = dict.fromkeys(_UNSEALED, 0)
         self._heads: list[Row[Any]] = []
         self._next_head = 0
         self._missing = 0
@@ -77,11 +102,14 @@ class _Tree:
         if row.transfer_id is not None:
             self.sealed["transfer"] += row.id is not None
             ours = None if row.id is None else leaf_hash(transfer_leaf(TransferRow(*tuple(row)[4:14])))
-        else:
+        elif row.wallet_id is not None:
             self.sealed["wallet"] += row.found_wallet is not None
-            ours = None if row.found_wallet is None else leaf_hash(wallet_leaf(WalletRow(*tuple(row)[14:])))
+            ours = None if row.found_wallet is None else leaf_hash(wallet_leaf(WalletRow(*tuple(row)[14:19])))
+        else:
+            self.sealed["promise"] += row.found_promise is not None
+            ours = None if row.found_promise is None else leaf_hash(promise_leaf(PromiseRow(*tuple(row)[20:])))
         if ours != row.hash:
-            name = WalletId(row.wallet_id) if row.transfer_id is None else TransferId(row.transfer_id)
+            name = next(_NAMES[noun](id_) for noun in _NAMES if (id_ := getattr(row, f"{noun}_id")) is not None)
             what = "is gone" if ours is None else "is not what was sealed"
             self._notes.add(f"{name} {what} (leaf {row.leaf_index})")
 
@@ -133,8 +161,7 @@ class _Tree:
             if there - self.sealed[noun] != waiting:
                 found = (await self._view.execute(find, {"most": DIFFERENCES_MAX})).scalars().all()
                 for id_ in found:
-                    name = TransferId(id_) if noun == "transfer" else WalletId(id_)
-                    self._notes.add(f"{name} is neither sealed nor waiting to be")
+                    self._notes.add(f"{_NAMES[noun](id_)} is neither sealed nor waiting to be")
 
 
 def tree_check(key: VerifierKey | None) -> Check:
@@ -153,6 +180,6 @@ def tree_check(key: VerifierKey | None) -> Check:
 
     return Check(
         "tree_matches_what_is_stored",
-        "Every sealed transfer and wallet is what was sealed, and leaves, blocks and checkpoints fit each other",
+        "Every sealed fact is what was sealed, and leaves, blocks and checkpoints fit each other",
         look,
     )
