@@ -13,7 +13,7 @@ from sqlalchemy import Row, insert, select, text
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import Defect
-from ledgerlink_kit.merkle import Frontier, Run, Span, leaf_hash, perfect_hashes
+from ledgerlink_kit.merkle import Frontier, Span, leaf_hash, perfect_hashes
 from ledgerlink_kit.notes import Signer, TreeHead
 from ledgerlink_wallet.domain.leaves import (
     PromiseRow,
@@ -150,9 +150,7 @@ async def _append(tx: Tx, frontier: Frontier, taken: Sequence[Row[Any]]) -> int:
     if moments:
         found = await tx.execute(_TRANSFERS, {"moments": moments})
         made += [(None, None, row[0], leaf_hash(transfer_leaf(TransferRow(*row)))) for row in found]
-    blocks: list[tuple[Run, bytes]] = []
-    for *_, hash_ in made:
-        blocks += frontier.append(hash_)
+    blocks = frontier.extend([one[-1] for one in made])
     if made:
         names = ("wallets", "promises", "transfers", "hashes")
         columns = {name: list(column) for name, column in zip(names, zip(*made, strict=True), strict=True)}
