@@ -10,6 +10,7 @@ LEDGERLINK := $(BIN)/ledgerlink
 WORKERS ?= auto
 ARGS ?=
 QUICK ?=
+ENTRIES ?=
 UPGRADE ?=
 
 .PHONY: help
@@ -60,12 +61,15 @@ crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
 
 ##@ Measure it
-.PHONY: bench-gateway bench-ledger
+.PHONY: bench-gateway bench-ledger bench-audit
 bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI route
 	@$(PYTHON_RUN) bench/gateway/run.py $(ARGS)
 
 bench-ledger: bootstrap ## transfers a second, beside pgbench in the same run (QUICK=1: three minutes; else half an hour)
 	@$(PYTHON_RUN) bench/ledger/run.py $(if $(QUICK),--quick) $(ARGS)
+
+bench-audit: bootstrap ## the audit of ten million entries, and one changed digit after another found (QUICK=1; ENTRIES=N)
+	@$(PYTHON_RUN) bench/ledger/audit.py $(if $(QUICK),--quick) $(if $(ENTRIES),--entries $(ENTRIES)) $(ARGS)
 
 ##@ Keep it
 .PHONY: fix export lock clean

@@ -5,6 +5,9 @@ a round and the running columns are plain arithmetic. A commit holds 500 transfe
 other; every transfer has its outcome. The audit finds nothing wrong with it.
 """
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
 import psycopg
 from cluster import Cluster
 from work import ACCOUNTS, code
@@ -49,6 +52,28 @@ _TOTALS = "UPDATE accounts SET debits_posted = %(rounds)s, credits_posted = %(ro
 _ROUNDS_AT_ONCE = 50
 
 
+def _quiet(_entries: int) -> None:
+    """Tell nobody."""
+
+
+@contextmanager
+def _without_indexes(connection: psycopg.Connection, *tables: str) -> Generator[None]:
+    """Drop the indexes of ``tables``, whose keys come in no order, and build them when the rows are there."""
+    found = connection.execute(
+        "SELECT i.indrelid::regclass::text, c.relname, pg_get_indexdef(i.indexrelid), k.conname, "
+        "pg_get_constraintdef(k.oid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+        "LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid WHERE i.indrelid = ANY(%s::regclass[])",
+        (list(tables),),
+    ).fetchall()
+    for table, index, _, constraint, _ in found:
+        drop = f"ALTER TABLE {table} DROP CONSTRAINT {constraint}" if constraint else f"DROP INDEX {index}"
+        connection.execute(drop.encode())
+    yield
+    for table, _, index, constraint, key in found:
+        make = f"ALTER TABLE {table} ADD CONSTRAINT {constraint} {key}" if constraint else index
+        connection.execute(make.encode())
+
+
 def open_accounts(cluster: Cluster, database: str) -> None:
     """Open the benchmark's accounts, empty."""
     with psycopg.connect(cluster.dsn(database), autocommit=True) as connection, connection.cursor() as cursor:
@@ -64,19 +89,27 @@ def open_accounts(cluster: Cluster, database: str) -> None:
         connection.execute("VACUUM ANALYZE")
 
 
-def write_history(cluster: Cluster, database: str, entries: int) -> None:
-    """Give every account its share of ``entries`` entries; the accounts must be open and untouched."""
+def write_history(cluster: Cluster, database: str, entries: int, told: Callable[[int], None] = _quiet) -> None:
+    """Give every account its share of ``entries`` entries; the accounts must be open and untouched.
+
+    ``told`` hears how many there are by now.
+    """
     rounds = entries // (2 * ACCOUNTS)
     with psycopg.connect(cluster.dsn(database), autocommit=True) as connection:
         connection.execute(_ACCOUNTS)
         with connection.cursor().copy("COPY numbered FROM STDIN") as rows:
             for number in range(ACCOUNTS):
                 rows.write_row((number, account_key(code(number), "GBP"), code(number)))
-        for first in range(0, rounds, _ROUNDS_AT_ONCE):
-            until = min(rounds, first + _ROUNDS_AT_ONCE)
-            values = {"last": ACCOUNTS - 1, "accounts": ACCOUNTS, "start": "2020-01-01T00:00:00Z"}
-            with psycopg.ClientCursor(connection) as cursor:
-                cursor.execute(_FILL, {**values, "from": first, "until": until})
+        connection.execute("SET synchronous_commit = off")
+        connection.execute("SET maintenance_work_mem = '256MB'")
+        connection.execute("SET work_mem = '256MB'")
+        with _without_indexes(connection, "transfers", "outcomes"):
+            for first in range(0, rounds, _ROUNDS_AT_ONCE):
+                until = min(rounds, first + _ROUNDS_AT_ONCE)
+                values = {"last": ACCOUNTS - 1, "accounts": ACCOUNTS, "start": "2020-01-01T00:00:00Z"}
+                with psycopg.ClientCursor(connection) as cursor:
+                    cursor.execute(_FILL, {**values, "from": first, "until": until})
+                told(until * 2 * ACCOUNTS)
         connection.execute(_TOTALS, {"rounds": rounds})
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")

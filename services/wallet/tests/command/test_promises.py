@@ -295,10 +295,16 @@ async def test_the_runbook_takes_over_what_an_earlier_release_opened(service: Se
     rest = "standing, 0, 0, 0, 0, 0, now() FROM accounts WHERE code = 'merchant:m'"
     await change(service.db, f"{late}, {rest}")
     found = await differences(service.db)
-    await change(service.db, RUNBOOK.read_text().split("  ```\n")[1])
+    take_over, queue_again = RUNBOOK.read_text().split("  ```\n")[1::2]
+    await change(service.db, take_over)
+    # As a worker that knows no promises would.
+    await change(service.db, "DELETE FROM unsealed")
+    forgotten = await differences(service.db)
+    await change(service.db, queue_again)
     taken_over = await sealed(service.db)
 
     assert any("promised as nothing" in one for one in found)
+    assert any("neither sealed nor waiting" in one for one in forgotten)
     assert taken_over.added == 1
     assert not any("promised as" in one for one in await differences(service.db))
 
