@@ -10,6 +10,7 @@ LEDGERLINK := $(BIN)/ledgerlink
 WORKERS ?= auto
 ARGS ?=
 QUICK ?=
+ENTRIES ?=
 UPGRADE ?=
 
 .PHONY: help
@@ -60,7 +61,7 @@ crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
 
 ##@ Measure it
-.PHONY: bench-gateway bench-ledger bench-drivers
+.PHONY: bench-gateway bench-ledger bench-audit bench-drivers
 bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI route
 	@$(PYTHON_RUN) bench/gateway/run.py $(ARGS)
 
@@ -69,6 +70,9 @@ bench-ledger: bootstrap ## transfers a second, beside pgbench in the same run (Q
 
 bench-drivers: bootstrap ## asyncpg beside psycopg 3, by the committer's batches (QUICK=1: under three minutes; ARGS=--tried: all ways)
 	@$(PYTHON_RUN) -m bench.drivers.run $(if $(QUICK),--quick) $(ARGS)
+
+bench-audit: bootstrap ## the audit of ten million entries, and one changed digit after another found (QUICK=1; ENTRIES=N)
+	@$(PYTHON_RUN) bench/ledger/audit.py $(if $(QUICK),--quick) $(if $(ENTRIES),--entries $(ENTRIES)) $(ARGS)
 
 ##@ Keep it
 .PHONY: fix export lock clean

@@ -63,6 +63,24 @@ def test_broken_books_end_in_one_and_name_the_row(books: str, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)["clean"] is False
 
 
+def test_one_check_alone_says_that_it_was_not_all_and_an_unknown_one_lists_them(
+    books: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(books, autocommit=True) as connection:
+        connection.execute(b"UPDATE wallets SET owner = 'usr_y'")
+    assert main(["audit", "--database-url", books, "--check", "promises_kept", "--check", "trial_balance"]) == 0
+    said = capsys.readouterr().out
+    assert "What was looked at is whole; the other checks were not made." in said
+    assert "The books are whole." not in said
+    assert "trial_balance" in said
+    assert "entries_chain" not in said
+    assert main(["audit", "--database-url", books, "--json", "--check", "tree_matches_what_is_stored"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["clean"], told["whole"], len(told["checks"])) == (False, False, 1)
+    assert main(["audit", "--database-url", books, "--check", "?"]) == 1
+    assert "--check takes one of: trial_balance," in capsys.readouterr().err
+
+
 def test_a_stranger_s_signature_is_a_difference(books: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "--database-url", books, "--key", str(Signer("ledger.example/test", bytes(32)).key)]) == 1
     assert "not signed by" in capsys.readouterr().out

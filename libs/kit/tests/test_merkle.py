@@ -128,6 +128,24 @@ def test_a_growing_tree_has_the_root_of_the_recursive_definition(size: int) -> N
     assert frontier.root() == mth(BIG.leaves[:size]) == hash_of_span(whole, BIG.read(whole))
 
 
+@given(st.lists(st.integers(0, BLOCK + 9), max_size=6))
+def test_leaves_added_by_the_lot_complete_the_same_blocks_and_lead_to_the_same_root(lots: list[int]) -> None:
+    together, one_by_one, place = Frontier(), Frontier(), 0
+    for lot in lots:
+        leaves = [leaf_hash(b"%d" % number) for number in range(place, place + lot)]
+        place += lot
+        assert together.extend(leaves) == [done for leaf in leaves for done in one_by_one.append(leaf)]
+        assert (together.size, together.hashes) == (one_by_one.size, one_by_one.hashes)
+
+
+def test_a_lot_completes_blocks_of_blocks_too() -> None:
+    together, one_by_one = Frontier(), Frontier()
+    leaves = [leaf_hash(b"%d" % number) for number in range(BLOCK**2 + 1)]
+
+    assert together.extend(leaves) == [done for leaf in leaves for done in one_by_one.append(leaf)]
+    assert together.root() == one_by_one.root()
+
+
 @given(sizes, sizes)
 def test_a_tree_goes_on_from_what_is_stored_as_if_it_had_never_stopped(first: int, second: int) -> None:
     size, end = sorted((first, second))

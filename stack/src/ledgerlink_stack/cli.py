@@ -409,6 +409,12 @@ def _add_ledger_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     )
     books.add_argument("--database-url", metavar="URL", help="postgresql://user:password@host:port/database")
     books.add_argument("--key", metavar="VKEY", help="the ledger's verifier key, for the checkpoints' signatures")
+    books.add_argument(
+        "--check",
+        action="append",
+        metavar="NAME",
+        help="this check alone; may be given several times, and a name that is none lists them",
+    )
     books.add_argument("--json", action="store_true", help="for programs")
     proof_codes = "\nExit codes: 0 proven, 1 not proven, 2 nothing to verify (no such file, no receipt, no key)."
     proof = verb("verify-receipt", verify_receipt, proof_codes)

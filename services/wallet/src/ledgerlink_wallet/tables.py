@@ -94,6 +94,25 @@ sa.Index(
 )
 sa.Index("ix_accounts_wallet_id", accounts.c.wallet_id, postgresql_where=accounts.c.wallet_id.is_not(None))
 
+promises = sa.Table(
+    "promises",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text(collation="C"), nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("says", pg.JSONB, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.UniqueConstraint("kind", "subject", "step", name="uq_promises_kind_subject_step"),
+    sa.CheckConstraint("kind IN ('account', 'wallet', 'limits')", name="kind"),
+    sa.CheckConstraint("step >= 1", name="step"),
+)
+"""Facts: what an account, a wallet or a scope of limits is held to, whole, from each change on; the last step holds.
+
+Written in the commit that opens or changes the row that it is about, and sealed; see `store.promises` and ADR 0068.
+"""
+sa.Index("ix_promises_recorded_at_id", promises.c.recorded_at, promises.c.id)
+
 transfers = sa.Table(
     "transfers",
     METADATA,
@@ -253,13 +272,15 @@ leaves = sa.Table(
     sa.Column("transfer_id", sa.Uuid),
     sa.Column("wallet_id", sa.Uuid),
     sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.Column("promise_id", sa.Uuid),
     sa.CheckConstraint("leaf_index >= 0", name="leaf_index"),
-    sa.CheckConstraint("num_nonnulls(transfer_id, wallet_id) = 1", name="one_fact"),
+    sa.CheckConstraint("num_nonnulls(transfer_id, wallet_id, promise_id) = 1", name="one_fact"),
     sa.CheckConstraint(_HASH, name="hash"),
 )
-"""Facts: the leaves of the Merkle tree, each of a transfer or of a wallet's opening, with the SHA-256 of its leaf."""
+"""Facts: the leaves of the Merkle tree, each of a transfer, a wallet's opening or a promise, with its SHA-256."""
 sa.Index("uq_leaves_transfer_id", leaves.c.transfer_id, unique=True, postgresql_where=leaves.c.transfer_id.is_not(None))
 sa.Index("uq_leaves_wallet_id", leaves.c.wallet_id, unique=True, postgresql_where=leaves.c.wallet_id.is_not(None))
+sa.Index("uq_leaves_promise_id", leaves.c.promise_id, unique=True, postgresql_where=leaves.c.promise_id.is_not(None))
 
 blocks = sa.Table(
     "blocks",
@@ -290,10 +311,11 @@ unsealed = sa.Table(
     sa.Column("recorded_at", _MOMENT, nullable=False),
     sa.Column("transfers", sa.Integer, nullable=False),
     sa.Column("wallet_id", sa.Uuid),
+    sa.Column("promises", sa.Integer, nullable=False, server_default="0"),
     postgresql_with={"autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 1000},
 )
-"""The sealer's queue: one row per commit, with the moment that all its transfers carry and how many they are; or one
-per wallet that was opened."""
+"""The sealer's queue: one row per commit, with the moment that all its transfers and promises carry and how many they
+are; or one per wallet that was opened."""
 
 imports = sa.Table(
     "imports",

@@ -15,6 +15,7 @@ from services.wallet.tests.conftest import Service
 from sigstore._internal.merkle import verify_merkle_inclusion
 from sigstore._internal.rekor.checkpoint import verify_checkpoint
 from sigstore.errors import VerificationError
+from sqlalchemy import text
 
 from ledgerlink_contracts.wallet.receipts import (
     CheckpointKeyView,
@@ -30,6 +31,7 @@ from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.merkle import leaf_hash
 from ledgerlink_kit.notes import VerifierKey
 from ledgerlink_wallet.commands.sealing import seal
+from ledgerlink_wallet.domain.leaves import PromiseRow, promise_leaf
 from ledgerlink_wallet.runtime import Runtime, WalletSettings
 
 
@@ -49,6 +51,18 @@ async def receipt_of(service: Service, transfer: str) -> ReceiptView:
     answer = await service.call("GET", f"/transfers/{transfer}/receipt")
     assert answer.status_code == 200, answer.text
     return ReceiptView.model_validate_json(answer.content)
+
+
+async def promised(service: Service) -> list[bytes]:
+    """Give the leaves of all promises, in the order in which they were sealed."""
+    async with service.db.reading() as view:
+        found = await view.execute(
+            text(
+                "SELECT p.id, kind, subject, step, says::text, recorded_at FROM promises p "
+                "JOIN leaves l ON l.promise_id = p.id ORDER BY leaf_index"
+            )
+        )
+        return [promise_leaf(PromiseRow(*row)) for row in found]
 
 
 async def key_of(service: Service) -> VerifierKey:
@@ -114,11 +128,14 @@ async def test_an_outsider_who_rebuilds_the_log_with_a_stock_tree_meets_every_ch
     found = CheckpointPage.model_validate_json((await service.call("GET", "/checkpoints")).content)
     receipts = [await receipt_of(service, transfer) for transfer in made]
     theirs: Any = InmemoryTree(algorithm="sha256")
+    # What the first transfer's two accounts are held to was sealed before it.
+    for leaf in await promised(service):
+        theirs.append_entry(leaf)
     for receipt in sorted(receipts, key=lambda one: one.leaf_index):
         theirs.append_entry(receipt.leaf.encode())
     key = await key_of(service)
 
-    assert [one.size for one in found.items] == [9, 8, 7, 6, 5, 4, 3]
+    assert [one.size for one in found.items] == [11, 10, 9, 8, 7, 6, 5]
     for one in found.items:
         assert theirs.get_root(one.size) == base64.b64decode(one.root)
         for older in found.items:
@@ -127,7 +144,7 @@ async def test_an_outsider_who_rebuilds_the_log_with_a_stock_tree_meets_every_ch
                 proof = ConsistencyView.model_validate_json((await service.call("GET", path)).content)
                 assert [head.size for head in verify_consistency(proof, key)] == [older.size, one.size]
     proof = ConsistencyView.model_validate_json(
-        (await service.call("GET", "/checkpoints/consistency?from=3&to=9")).content
+        (await service.call("GET", "/checkpoints/consistency?from=5&to=11")).content
     )
     with pytest.raises(Unproven, match="history was changed"):
         verify_consistency(proof.model_copy(update={"proof": proof.proof[::-1]}), key)
@@ -173,10 +190,10 @@ async def test_checkpoints_are_listed_in_pages_and_given_by_size(service: Servic
         await seal_all(service)
     first = CheckpointPage.model_validate_json((await service.call("GET", "/checkpoints?limit=2")).content)
     rest = await service.call("GET", f"/checkpoints?limit=2&cursor={first.next_cursor}")
-    one = CheckpointView.model_validate_json((await service.call("GET", "/checkpoints/2")).content)
+    one = CheckpointView.model_validate_json((await service.call("GET", "/checkpoints/4")).content)
 
-    assert [item.size for item in first.items] == [3, 2]
-    assert [item["size"] for item in rest.json()["items"]] == [1]
+    assert [item.size for item in first.items] == [5, 4]
+    assert [item["size"] for item in rest.json()["items"]] == [3]
     assert rest.json()["next_cursor"] is None
     assert one == first.items[1]
 
@@ -221,7 +238,7 @@ async def test_what_was_changed_in_a_receipt_is_named(service: Service) -> None:
         ({"tree_size": 2}, "speaks of 2 leaves"),
         ({"proof": [zero, *good.proof[1:]]}, "was changed"),
         ({"proof": ["?" * 44]}, "no SHA-256"),
-        ({"checkpoint": good.checkpoint.replace("\n3\n", "\n4\n")}, "does not hold"),
+        ({"checkpoint": good.checkpoint.replace("\n5\n", "\n6\n")}, "does not hold"),
     ):
         with pytest.raises(Unproven, match=words):
             verify_receipt(good.model_copy(update=change), key)

@@ -160,8 +160,8 @@ def signed(entry: Made) -> int:
 
 async def truncate(db: Database) -> None:
     async with db.engine.connect() as connection:
-        await connection.execute(text("GRANT TRUNCATE ON transfers, entries, dated_sums TO CURRENT_USER"))
-        await connection.execute(text("TRUNCATE transfers, entries, dated_sums, accounts, outcomes, outbox"))
+        await connection.execute(text("GRANT TRUNCATE ON transfers, entries, dated_sums, promises TO CURRENT_USER"))
+        await connection.execute(text("TRUNCATE transfers, entries, dated_sums, promises, accounts, outcomes, outbox"))
         await connection.commit()
 
 

@@ -15,9 +15,11 @@ from ledgerlink_contracts.ids import AccountId, HoldId, TransferId, WalletId
 from ledgerlink_kit.money import MAX_MINOR
 from ledgerlink_kit.notes import TreeHead
 from ledgerlink_wallet.domain.leaves import (
+    PromiseRow,
     TransferRow,
     WalletRow,
     checkpoint_text,
+    promise_leaf,
     transfer_leaf,
     wallet_leaf,
 )
@@ -131,6 +133,43 @@ def test_the_opening_of_a_wallet_is_a_leaf_too() -> None:
     assert json.loads(leaf)["id"] == str(WalletId(UUID(int=4)))
     for change in ({"id": UUID(int=5)}, {"owner": "usr_y"}, {"currency": "JPY"}, {"label": "x"}):
         assert wallet_leaf(row._replace(**change)) != leaf
+
+
+PROMISE = PromiseRow(UUID(int=6), "limits", "everybody", 2, '{"GBP": {"day_minor": 5, "a": null}}', ROW.recorded_at)
+
+
+@given(
+    st.builds(
+        PromiseRow,
+        st.uuids(),
+        st.sampled_from(["account", "wallet", "limits"]),
+        words,
+        versions,
+        st.dictionaries(
+            st.text("ABCabc_", min_size=1),
+            st.none() | versions | st.booleans() | words | st.dictionaries(st.text("XYZ"), versions | st.none()),
+        ).map(lambda made: orjson.dumps(made).decode()),
+        moments,
+    )
+)
+def test_a_promises_leaf_is_what_rfc_8785_says(row: PromiseRow) -> None:
+    assert rfc8785.dumps(json.loads(promise_leaf(row))) == promise_leaf(row)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": UUID(int=9)},
+        {"kind": "wallet"},
+        {"subject": "merchant"},
+        {"step": 3},
+        {"says": PROMISE.says.replace("5", "6")},
+        {"says": PROMISE.says.replace("null", "0")},
+        {"recorded_at": ROW.effective_at},
+    ],
+)
+def test_no_column_of_a_promise_can_change_without_the_leaf(change: dict[str, Any]) -> None:
+    assert promise_leaf(PROMISE._replace(**change)) != promise_leaf(PROMISE)
 
 
 def test_a_checkpoints_text_carries_its_moment_as_a_line_of_its_own() -> None:

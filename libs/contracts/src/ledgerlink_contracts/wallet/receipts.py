@@ -13,6 +13,8 @@ six digits of a second; what is absent is null; a posting names both accounts wi
      "recorded_at": "2026-01-31T12:00:00.000000Z", "reference": null, "reverses": null}
 
 The opening of a wallet is a leaf as well: currency, form ("ledgerlink.wallet.v1"), id, label, opened_at, owner.
+So is what an account, a wallet or a scope of limits is held to: form ("ledgerlink.promise.v1"), id, kind, recorded_at,
+says (an object, its keys sorted), step, subject.
 """
 
 import base64
@@ -31,6 +33,7 @@ from ledgerlink_kit.wire import ResponseModel
 
 TRANSFER_FORM: Final = "ledgerlink.transfer.v1"
 WALLET_FORM: Final = "ledgerlink.wallet.v1"
+PROMISE_FORM: Final = "ledgerlink.promise.v1"
 PROOF_HASHES_MAX: Final = 128
 """No tree that fits a checkpoint needs a longer proof."""
 LEAF_CHARS_MAX: Final = 262_144

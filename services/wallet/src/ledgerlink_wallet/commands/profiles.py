@@ -5,12 +5,13 @@ Rows of `wallet_profiles` are locked after all accounts, in the order of the wal
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from ledgerlink_contracts.wallet.models import Standing
 from ledgerlink_wallet.domain.books import AccountFacts, AccountKey, WalletKey
 from ledgerlink_wallet.domain.orders import Allowance
-from ledgerlink_wallet.store import Tx
+from ledgerlink_wallet.store import Tx, promises
 from ledgerlink_wallet.store.writing import Writes
 
 _ACCOUNTS_OF: Final = "SELECT id FROM accounts WHERE wallet_id = ANY($1::uuid[])"
@@ -57,9 +58,14 @@ async def lock_standings(tx: Tx, wallets: Collection[WalletKey]) -> dict[WalletK
     return {row[0]: Standing(row[1]) for row in rows}
 
 
-def save_standings(writes: Writes, standings: Mapping[WalletKey, Standing]) -> None:
-    """Write the standings that changed; their rows stand and are locked."""
-    writes.change(_SAVE_STANDINGS, list(standings.items()))
+def save_standings(
+    writes: Writes, standings: Mapping[WalletKey, Standing], known: Mapping[WalletKey, Standing], now: datetime
+) -> int:
+    """Write the standings that are others than ``known``, whose rows stand and are locked; gives how many."""
+    changed = [(wallet, standing) for wallet, standing in standings.items() if standing is not known[wallet]]
+    writes.change(_SAVE_STANDINGS, changed)
+    writes.change(promises.WALLETS_RESTOOD, changed, now)
+    return len(changed)
 
 
 async def load_allowances(tx: Tx, accounts: Sequence[AccountFacts]) -> dict[AccountKey, Allowance]:

@@ -13,9 +13,17 @@ from sqlalchemy import Row, insert, select, text
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import Defect
-from ledgerlink_kit.merkle import Frontier, Run, Span, leaf_hash, perfect_hashes
+from ledgerlink_kit.merkle import Frontier, Span, leaf_hash, perfect_hashes
 from ledgerlink_kit.notes import Signer, TreeHead
-from ledgerlink_wallet.domain.leaves import TransferRow, WalletRow, checkpoint_text, transfer_leaf, wallet_leaf
+from ledgerlink_wallet.domain.leaves import (
+    PromiseRow,
+    TransferRow,
+    WalletRow,
+    checkpoint_text,
+    promise_leaf,
+    transfer_leaf,
+    wallet_leaf,
+)
 from ledgerlink_wallet.queries.tree import read_runs
 from ledgerlink_wallet.tables import checkpoints
 
@@ -27,7 +35,8 @@ _LOCK: Final = 0x6C65_6176_6573  # "leaves"
 
 _TRY_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(:key)")
 _QUEUE: Final = text(
-    "SELECT ctid::text AS place, recorded_at, transfers, wallet_id FROM unsealed ORDER BY recorded_at LIMIT :most"
+    "SELECT ctid::text AS place, recorded_at, transfers, promises, wallet_id FROM unsealed "
+    "ORDER BY recorded_at LIMIT :most"
 )
 # A moment may be that of two commits, of which one was sealed before: hence the look at what has a leaf.
 _TRANSFERS: Final = text(
@@ -39,10 +48,15 @@ _WALLETS: Final = text(
     "SELECT w.id, w.owner, w.currency, w.label, w.opened_at FROM wallets w WHERE w.id = ANY(:wallets) "
     "AND NOT EXISTS (SELECT FROM leaves l WHERE l.wallet_id = w.id) ORDER BY w.opened_at, w.id"
 )
+_PROMISES: Final = text(
+    "SELECT p.id, p.kind, p.subject, p.step, p.says::text, p.recorded_at FROM promises p "
+    "WHERE p.recorded_at = ANY(:moments) AND NOT EXISTS (SELECT FROM leaves l WHERE l.promise_id = p.id) "
+    "ORDER BY p.recorded_at, p.kind, p.subject, p.step"
+)
 _SAVE_LEAVES: Final = text(
-    "INSERT INTO leaves (leaf_index, transfer_id, wallet_id, hash) "
-    "SELECT * FROM unnest(CAST(:indexes AS bigint[]), CAST(:transfers AS uuid[]), CAST(:wallets AS uuid[]), "
-    "CAST(:hashes AS bytea[]))"
+    "INSERT INTO leaves (leaf_index, wallet_id, promise_id, transfer_id, hash) "
+    "SELECT * FROM unnest(CAST(:indexes AS bigint[]), CAST(:wallets AS uuid[]), CAST(:promises AS uuid[]), "
+    "CAST(:transfers AS uuid[]), CAST(:hashes AS bytea[]))"
 )
 _SAVE_BLOCKS: Final = text(
     "INSERT INTO blocks (level, position, hash) "
@@ -96,7 +110,7 @@ def _take(waiting: Sequence[Row[Any]], most: int) -> Sequence[Row[Any]]:
     """Give as many of the oldest commits as hold ``most`` leaves, one at the least."""
     leaves = 0
     for number, row in enumerate(waiting):
-        leaves += max(row.transfers, 1)
+        leaves += max(row.transfers + row.promises, 1)
         if leaves > most and number:
             return waiting[:number]
     return waiting
@@ -123,21 +137,23 @@ async def _frontier(tx: Tx, signer: Signer) -> Frontier:
 async def _append(tx: Tx, frontier: Frontier, taken: Sequence[Row[Any]]) -> int:
     """Add the leaves of the commits ``taken`` to the tree; gives how many they were."""
     first = frontier.size
-    moments = sorted({row.recorded_at for row in taken if row.wallet_id is None})
+    moments = sorted({row.recorded_at for row in taken if row.transfers})
+    promised = sorted({row.recorded_at for row in taken if row.promises})
     opened = [row.wallet_id for row in taken if row.wallet_id is not None]
-    made: list[tuple[Any, Any, bytes]] = []
+    made: list[tuple[Any, Any, Any, bytes]] = []
     if opened:
         found = await tx.execute(_WALLETS, {"wallets": opened})
-        made += [(None, row[0], leaf_hash(wallet_leaf(WalletRow(*row)))) for row in found]
+        made += [(row[0], None, None, leaf_hash(wallet_leaf(WalletRow(*row)))) for row in found]
+    if promised:
+        found = await tx.execute(_PROMISES, {"moments": promised})
+        made += [(None, row[0], None, leaf_hash(promise_leaf(PromiseRow(*row)))) for row in found]
     if moments:
         found = await tx.execute(_TRANSFERS, {"moments": moments})
-        made += [(row[0], None, leaf_hash(transfer_leaf(TransferRow(*row)))) for row in found]
-    blocks: list[tuple[Run, bytes]] = []
-    for _, _, hash_ in made:
-        blocks += frontier.append(hash_)
+        made += [(None, None, row[0], leaf_hash(transfer_leaf(TransferRow(*row)))) for row in found]
+    blocks = frontier.extend([one[-1] for one in made])
     if made:
-        transfers, wallets, hashes = zip(*made, strict=True)
-        columns = {"transfers": list(transfers), "wallets": list(wallets), "hashes": list(hashes)}
+        names = ("wallets", "promises", "transfers", "hashes")
+        columns = {name: list(column) for name, column in zip(names, zip(*made, strict=True), strict=True)}
         await tx.execute(_SAVE_LEAVES, {"indexes": list(range(first, frontier.size)), **columns})
     if blocks:
         levels, positions = [run.level for run, _ in blocks], [run.first for run, _ in blocks]

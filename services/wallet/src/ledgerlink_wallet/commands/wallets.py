@@ -28,6 +28,7 @@ from ledgerlink_wallet.commands.ledger import Mandate, post_transfer
 from ledgerlink_wallet.domain.books import WalletKey, unopened
 from ledgerlink_wallet.domain.parties import wallet_facts
 from ledgerlink_wallet.runtime import Answer, Runtime
+from ledgerlink_wallet.store import promises
 from ledgerlink_wallet.tables import accounts, unsealed, wallets
 
 _CREATED: Final = 201
@@ -51,7 +52,7 @@ async def open_wallet(runtime: Runtime, once: Once, order: WalletOrder) -> Reply
     async def work(tx: Tx) -> WalletView:
         row = {"id": wallet.uuid, "owner": once.caller, "currency": order.currency, "label": order.label}
         await tx.execute(insert(wallets).values(**row, opened_at=now))
-        await tx.execute(insert(unsealed).values(recorded_at=now, transfers=0, wallet_id=wallet.uuid))
+        await tx.execute(insert(unsealed).values(recorded_at=now, transfers=0, wallet_id=wallet.uuid, promises=1))
         account = unopened(wallet_facts(WalletKey(wallet.uuid), order.currency))
         facts = account.facts
         await tx.execute(
@@ -71,6 +72,7 @@ async def open_wallet(runtime: Runtime, once: Once, order: WalletOrder) -> Reply
                 opened_at=now,
             )
         )
+        await tx.execute(promises.OPEN_FIRST, {"account": facts.id})
         await record(tx, WalletCreated(wallet=view), aggregate=str(wallet), now=now)
         return view
 

@@ -1,4 +1,4 @@
-"""The canonical bytes of what the Merkle tree holds: transfers, and the openings of wallets.
+"""The canonical bytes of what the Merkle tree holds: transfers, the openings of wallets, and promises.
 
 The form stands in `ledgerlink_contracts.wallet.receipts`: JSON as RFC 8785 writes it. Every number in it is an integer
 that JSON carries safely, so keys in order and the serializer's plain strings are all that the RFC asks for.
@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from ledgerlink_contracts.ids import HoldId, TransferId, WalletId
-from ledgerlink_contracts.wallet.receipts import TRANSFER_FORM, WALLET_FORM
+from ledgerlink_contracts.wallet.receipts import PROMISE_FORM, TRANSFER_FORM, WALLET_FORM
 from ledgerlink_kit.notes import TreeHead
 from ledgerlink_wallet.domain.parties import account_wire
 
@@ -42,6 +42,17 @@ class WalletRow(NamedTuple):
     currency: str
     label: str | None
     opened_at: datetime
+
+
+class PromiseRow(NamedTuple):
+    """A promise as stored; ``says`` is JSON text."""
+
+    id: UUID
+    kind: str
+    subject: str
+    step: int
+    says: str
+    recorded_at: datetime
 
 
 def transfer_leaf(row: TransferRow) -> bytes:
@@ -85,6 +96,23 @@ def wallet_leaf(row: WalletRow) -> bytes:
             "opened_at": _moment(row.opened_at),
             "owner": row.owner,
         }
+    )
+
+
+def promise_leaf(row: PromiseRow) -> bytes:
+    """Write a promise's leaf."""
+    return orjson.dumps(
+        {
+            "form": PROMISE_FORM,
+            "id": str(row.id),
+            "kind": row.kind,
+            "recorded_at": _moment(row.recorded_at),
+            "says": orjson.loads(row.says),
+            "step": row.step,
+            "subject": row.subject,
+        },
+        # All keys are ASCII, so that bytes have the order that RFC 8785 asks for.
+        option=orjson.OPT_SORT_KEYS,
     )
 
 

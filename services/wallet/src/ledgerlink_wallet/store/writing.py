@@ -24,7 +24,7 @@ from ledgerlink_wallet.domain.books import (
 )
 from ledgerlink_wallet.domain.fold import EMPTY, fold
 from ledgerlink_wallet.domain.stretches import BITS, LEVEL_MAX, micros_of
-from ledgerlink_wallet.store import Tx, copying
+from ledgerlink_wallet.store import Tx, copying, promises
 from ledgerlink_wallet.store.facts import ENTRIES, EVENTS, OUTCOMES, TRANSFERS, Facts
 
 
@@ -63,6 +63,7 @@ INSERT INTO accounts (id, code, currency, normal_side, may_overdraw, wallet_id, 
 SELECT t.*, $15::timestamptz
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::uuid[], $7::bigint[], $8::bigint[],
             $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[]) AS t
+RETURNING id, code, currency, normal_side, may_overdraw, wallet_id, floor_minor, ceiling_minor, standing, opened_at
 """
 _UPDATE_ACCOUNTS: Final = """
 UPDATE accounts SET standing = t.standing, debits_posted = t.dp, credits_posted = t.cp, debits_pending = t.dq,
@@ -85,7 +86,8 @@ SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[])
 ON CONFLICT (transfer_id, posting) DO UPDATE SET reversed_minor = excluded.reversed_minor
 """
 _UNSEALED: Final = (
-    "INSERT INTO unsealed (recorded_at, transfers) SELECT * FROM unnest($1::timestamptz[], $2::integer[])"
+    "INSERT INTO unsealed (recorded_at, transfers, promises) "
+    "SELECT * FROM unnest($1::timestamptz[], $2::integer[], $3::integer[])"
 )
 
 COPY_FROM: Final = 800
@@ -98,8 +100,8 @@ _PLACE: Final = re.compile(r"\$(\d+)")
 class Writes:
     """What a batch writes, gathered so that it costs few round trips: one for all small parts, one per large table.
 
-    The small parts become one statement of data-modifying CTEs. No part reads what another writes, so their order does
-    not matter (PostgreSQL manual, section 7.8.4).
+    The small parts become one statement of data-modifying CTEs. No part reads a table that another writes, so their
+    order does not matter (PostgreSQL manual, section 7.8.4).
     """
 
     def __init__(self, copy_from: int = COPY_FROM) -> None:
@@ -120,6 +122,10 @@ class Writes:
         if rows:
             self._parts.append((statement, [*map(list, zip(*rows, strict=True)), *more]))
 
+    def follow(self, statement: str) -> None:
+        """Run ``statement`` on the rows that the part just added returns, which it calls `part_before`."""
+        self._parts.append((statement, []))
+
     async def send(self, tx: Tx) -> None:
         """Write it all."""
         if self._parts:
@@ -135,9 +141,10 @@ def _joined(parts: tuple[tuple[str, int], ...]) -> str:
     """Make one statement of several, each with its number of parameters; the same parts give the same text."""
     statements: list[str] = []
     before = 0
-    for statement, count in parts:
+    for number, (statement, count) in enumerate(parts):
         # `before` is bound now: the substitution runs within this turn of the loop.
-        statements.append(_PLACE.sub(lambda place, shift=before: f"${int(place[1]) + shift}", statement))
+        placed = _PLACE.sub(lambda place, shift=before: f"${int(place[1]) + shift}", statement)
+        statements.append(placed.replace("part_before", f"part{number - 1}"))
         before += count
     *firsts, last = statements
     if not firsts:
@@ -148,14 +155,22 @@ def _joined(parts: tuple[tuple[str, int], ...]) -> str:
 
 def save_accounts(
     writes: Writes, changed: Collection[Account], known: Mapping[AccountKey, Account], now: datetime
-) -> None:
-    """Update the accounts that were loaded, open those that were not."""
+) -> int:
+    """Update the accounts that were loaded, open those that were not; gives how many promises that makes.
+
+    An account is promised anew when it opens or stands another way: a posting promises nothing.
+    """
     fresh = [(*account.facts, *account[1:]) for account in changed if account.facts.id not in known]
     # A key that another process is about to insert is waited for like a lock: so in the one order of locks as well.
     fresh.sort(key=itemgetter(0))
     old = [(account[0].id, *account[1:]) for account in changed if account.facts.id in known]
-    writes.change(_OPEN_ACCOUNTS, fresh, now)
+    restood = [(one[0], one[1]) for one in old if one[1] is not known[one[0]].standing]
+    if fresh:
+        writes.change(_OPEN_ACCOUNTS, fresh, now)
+        writes.follow(promises.OPENED)
     writes.change(_UPDATE_ACCOUNTS, old)
+    writes.change(promises.RESTOOD, restood, now)
+    return len(fresh) + len(restood)
 
 
 @lru_cache(100_000)
@@ -193,10 +208,10 @@ def save_transfers(writes: Writes, transfers: Sequence[Transfer], now: datetime)
     writes.add(TRANSFERS, rows, now)
 
 
-def save_unsealed(writes: Writes, transfers: Sequence[Transfer], now: datetime) -> None:
-    """Queue the commit's transfers for the sealer: one row, however many they are."""
-    if transfers:
-        writes.change(_UNSEALED, [(now, len(transfers))])
+def save_unsealed(writes: Writes, transfers: int, promised: int, now: datetime) -> None:
+    """Queue the commit's transfers and promises for the sealer: one row, however many they are."""
+    if transfers or promised:
+        writes.change(_UNSEALED, [(now, transfers, promised)])
 
 
 def save_entries(writes: Writes, rows: Sequence[EntryRow], now: datetime) -> None:

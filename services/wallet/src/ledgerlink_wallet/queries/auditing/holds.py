@@ -1,12 +1,21 @@
 """Holds, reversals, outcomes: what is remembered beside the entries equals what they and the transfers say."""
 
-from typing import Final
+from typing import Any, Final
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledgerlink_contracts.wallet.refusals import KINDS
 from ledgerlink_kit.problem import STATUS
-from ledgerlink_wallet.queries.auditing.looking import Check, Looked, Tick, none_found, set_check
+from ledgerlink_wallet.queries.auditing.looking import (
+    Check,
+    Looked,
+    Sides,
+    Tick,
+    fingerprints_fit,
+    set_check,
+    what_differs,
+)
 
 # A hold is placed by one pending entry, gives back by released ones, and is captured by transfers: the captured amount
 # is the first posting's. It ended as captured when a capture gave the rest back, as expired when its time had come.
@@ -73,33 +82,26 @@ _OWNERLESS: Final = """
 SELECT a.id AS account_id FROM accounts a LEFT JOIN wallets w ON w.id = a.wallet_id
 WHERE a.wallet_id IS NOT NULL AND (w.id IS NULL OR a.debits_posted + a.debits_pending > a.credits_posted)
 """
-# One id has one outcome: a success beside its transfer or hold, a refusal beside nothing.
+# One id has one outcome: a success beside its transfer or hold, a refusal beside nothing. Outcomes are dropped by age;
+# facts older than the oldest that is kept have none.
 _STATUSES: Final = ", ".join(str(status) for status in sorted({201, *(STATUS[kind] for kind in KINDS.values())}))
-_OUTCOMES: Final = f"""
-SELECT o.id, o.status, o.recorded_at, coalesce(t.recorded_at, h.recorded_at) AS fact_at
-FROM outcomes o LEFT JOIN transfers t ON t.id = o.id LEFT JOIN holds h ON h.id = o.id
-WHERE CASE WHEN o.status < 400 THEN o.recorded_at END IS DISTINCT FROM coalesce(t.recorded_at, h.recorded_at)
-   OR o.status NOT IN ({_STATUSES})
-"""  # noqa: S608 - our own numbers
-# Outcomes are dropped by age; facts older than the oldest that is kept have none.
-_UNREMEMBERED: Final = """
-SELECT f.id FROM (SELECT id, recorded_at FROM transfers UNION ALL SELECT id, recorded_at FROM holds) f
-WHERE f.recorded_at >= (SELECT min(recorded_at) FROM outcomes)
-  AND NOT EXISTS (SELECT FROM outcomes o WHERE o.id = f.id)
+_REMEMBERED: Final = f"SELECT id, status, recorded_at FROM outcomes WHERE status < 400 OR status NOT IN ({_STATUSES})"  # noqa: S608
+_DONE: Final = """
+SELECT id, 201::smallint AS status, recorded_at
+FROM (SELECT id, recorded_at FROM transfers UNION ALL SELECT id, recorded_at FROM holds) f
+WHERE recorded_at >= (SELECT min(recorded_at) FROM outcomes)
 """
+_SIDES: Final = Sides(_REMEMBERED, _DONE, ("id", "status", "recorded_at"), ("id",), "id")
 
 
 async def _outcomes(view: AsyncConnection, _tick: Tick) -> Looked:
-    founded = await none_found(
-        view,
-        "SELECT count(*) FROM outcomes",
-        _OUTCOMES,
-        "outcome {id}: status {status} at {recorded_at}, its transfer or hold at {fact_at}",
-    )
-    forgotten = await none_found(
-        view, "SELECT 0", _UNREMEMBERED, "outcome {id}: there is no remembered success of the transfer or hold"
-    )
-    return Looked(founded.examined, [*founded.differences, *forgotten.differences])
+    def tell(key: dict[str, Any], ours: dict[str, Any] | None, theirs: Any) -> str:
+        if ours is None:
+            return f"outcome {key['id']}: there is no remembered success of the transfer or hold"
+        return f"outcome {key['id']}: {what_differs(ours, theirs, 'outcome', 'transfer or hold')}"
+
+    looked = await fingerprints_fit(view, _SIDES, tell)
+    return Looked(await view.scalar(text("SELECT count(*) FROM outcomes")) or 0, looked.differences)
 
 
 BALANCE_CHECKS: Final = (
