@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledgerlink_contracts.ids import TransferId
+from ledgerlink_contracts.ids import TransferId, UserId
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.invariants import DIFFERENCES_MAX, run_invariants
 from ledgerlink_kit.notes import Signer
+from ledgerlink_wallet.commands.occurrences import carry_out_due
 from ledgerlink_wallet.commands.sealing import seal
 from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, checks_for, invariants_of_history
 from ledgerlink_wallet.queries.auditing.looking import nobody_listens
@@ -23,8 +25,18 @@ from ledgerlink_wallet.tables import METADATA
 
 SIGNER = Signer("ledgerlink.example/wallet", base64.b64decode(CHECKPOINT_KEY))
 CHECKS = checks_for(SIGNER.key)
-FACTS = ("wallets", "transfers", "entries", "dated_sums", "leaves", "blocks", "checkpoints", "exchange_quotes")
-TABLES = (*FACTS, "accounts", "holds", "reversals", "outcomes", "wallet_profiles", "spending")
+FACTS = (
+    "wallets",
+    "transfers",
+    "entries",
+    "dated_sums",
+    "leaves",
+    "blocks",
+    "checkpoints",
+    "exchange_quotes",
+    "occurrences",
+)
+TABLES = (*FACTS, "accounts", "holds", "reversals", "outcomes", "wallet_profiles", "spending", "scheduled_transfers")
 
 # What somebody chose: nothing else says what they should be.
 SETTINGS = {"spending_limits", "exchange_rates", "balance_alerts"}
@@ -41,6 +53,20 @@ UNGUARDED = {
     # Told by nothing but the offer itself: who named the rate, and when it was made (within 30 s before its end).
     ("exchange_quotes", "source"),
     ("exchange_quotes", "recorded_at"),
+    # When a schedule is due follows from what was chosen and from rules of time zones, which change.
+    ("occurrences", "due_at"),
+    # Why one failed or was skipped is told by nothing else.
+    ("occurrences", "code"),
+    ("occurrences", "detail"),
+    *(
+        ("scheduled_transfers", column)
+        for column in ("starts_at", "every", "unit", "time_zone", "ends_at", "total", "created_by", "created_at")
+    ),
+    # Where it stands: a change moves no money, and what it leads to is told by its occurrences.
+    *(
+        ("scheduled_transfers", column)
+        for column in ("state", "next_due_at", "try_at", "tries", "code", "detail", "changed_at")
+    ),
 }
 # A row that is nobody's is named by what it says it is.
 RENAMED = {("wallet_profiles", "wallet_id"), ("spending", "account_id")}
@@ -68,6 +94,7 @@ NARROWER = {
     ("spending", "month_minor"): "{c} + 5000",
 }
 MORE_FLIPS = {
+    ("scheduled_transfers", "metadata"): ["""'{"row": "8"}'::jsonb"""],
     ("transfers", "metadata"): ["""'{"row": "8"}'::jsonb""", "'{}'::jsonb"],
     ("transfers", "postings"): [
         f"jsonb_set({{c}}, '{{0,{place}}}', '{value}')"
@@ -121,6 +148,7 @@ async def busy_books(service: Service, alice: str) -> None:
     undo = {"parts": [{"posting": 0, "amount_minor": 10}]}
     await service.call("POST", f"/transfers/{made.json()['id']}/reverse", undo, Idempotency_Key="5")
     await spend(service, alice, wallet)
+    await schedule(service, alice, wallet)
     await seal(service.db, SIGNER, SystemClock())
 
 
@@ -140,6 +168,16 @@ async def spend(service: Service, alice: str, wallet: str) -> None:
     quote = (await service.call_as(alice, "POST", "/exchange/quotes", asked, "quote")).json()["id"]
     answer = await service.call_as(alice, "POST", f"/exchange/quotes/{quote}/accept")
     assert answer.status_code == 201, answer.text
+
+
+async def schedule(service: Service, alice: str, wallet: str) -> None:
+    """Have a scheduled transfer carried out, of which another occurrence is to come."""
+    to = await service.wallet(str(UserId.derive("payee")))
+    order = {"to": to, "amount_minor": 3, "currency": "GBP", "reference": "S", "metadata": {"row": "9"}}
+    order |= {"starts_at": datetime.now(UTC).isoformat(), "recurrence": {"unit": "day"}, "count": 2}
+    made = await service.call_as(alice, "POST", f"/wallets/{wallet}/scheduled-transfers", order, "scheduled")
+    assert made.status_code == 201, made.text
+    assert await carry_out_due(service.db, service.app.state.runtime.ledger, SystemClock(), 10) == 1
 
 
 async def enough_for_a_block(service: Service) -> None:
@@ -290,6 +328,8 @@ async def test_facts_cannot_be_changed_by_the_services_own_role(service: Service
         ("DELETE FROM leaves WHERE leaf_index = 3", "leaf 4 follows 3 leaves"),
         ("DELETE FROM leaves WHERE leaf_index = (SELECT max(leaf_index) FROM leaves)", "there are only"),
         ("DELETE FROM checkpoints", "under no checkpoint"),
+        ("DELETE FROM occurrences", "does not lead to occurrence 1"),
+        ("DELETE FROM scheduled_transfers", "does not lead to occurrence 1"),
         ("DELETE FROM reversals", "noted 0, reversed 10"),
         ("DELETE FROM dated_sums WHERE level = 14", "the sum of stretch 14/"),
     ],
