@@ -251,6 +251,24 @@ async def test_a_ledger_that_is_away_or_breaks_loses_nothing_and_stops_nobody_el
         assert (first, last, await world.received()) == (1, 1, 30)
 
 
+async def test_a_zone_that_has_gone_from_the_rules_stops_nobody_else_and_can_be_canceled(db: Database) -> None:
+    async with world_on(db) as world:
+        await world.fund(1_000)
+        ids = [await world.schedule(f"s{number}") for number in range(2)]
+        async with db.transaction() as tx:
+            gone = text("UPDATE scheduled_transfers SET time_zone = 'Mars/Base' WHERE id = :id")
+            await tx.execute(gone, {"id": ids[0].uuid})
+        assert await world.work() == 2
+        owed, done = [await world.now(id_) for id_ in ids]
+        canceled = await cancel_schedule(world.runtime, MANDATE, ids[0])
+
+        assert owed.next is not None
+        assert done.next is not None
+        assert (owed.next.number, owed.next.try_at, done.next.number) == (0, START + timedelta(minutes=1), 1)
+        assert canceled.state is ScheduleState.CANCELED
+        assert await world.received() == 10
+
+
 async def test_a_cancel_waits_for_the_worker_that_has_it_in_hand_and_nothing_follows(db: Database) -> None:
     async with world_on(db) as world:
         await world.fund(1_000)

@@ -27,6 +27,7 @@ from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import LedgerLinkError, Unavailable
 from ledgerlink_kit.outbox import record_all
 from ledgerlink_kit.telemetry import span
+from ledgerlink_kit.zones import UnknownZone
 from ledgerlink_wallet import metrics
 from ledgerlink_wallet.commands.ledger import transfer_from
 from ledgerlink_wallet.domain import schedules as domain
@@ -37,7 +38,7 @@ from ledgerlink_wallet.runtime import Answer, Ledger
 from ledgerlink_wallet.tables import occurrences
 
 BROKEN_PAUSE: Final = timedelta(minutes=1)
-"""When an occurrence that makes the ledger break (a defect of ours) is tried again: it is owed, and stops no other."""
+"""When an occurrence that meets a defect of ours is tried again: it is owed, and stops no other."""
 
 _FIRST_ERROR: Final = 400
 
@@ -90,19 +91,34 @@ async def carry_out_due(db: Database, ledger: Ledger, clock: Clock, limit: int) 
 
 async def _looked_at(tx: Tx, rows: Sequence[Row[Any]], now: datetime) -> tuple[list[Turn], list[Row[Any]]]:
     """Tell apart the occurrences that are passed over, because they are overdue, and those to be carried out."""
-    passed = {row.id: step for row in rows if (step := domain.overdue(plan_of(row), course_of(row), now)) is not None}
-    if not passed:
-        return [], list(rows)
-    # What was posted before an outage, and not recorded, was not missed.
-    posted = await posted_of(tx, [row for row in rows if row.id in passed])
-    turns = [
-        Turn(row, domain.executed(plan_of(row), course_of(row)), posted[row.id])
-        if row.id in posted
-        else Turn(row, passed[row.id])
-        for row in rows
-        if row.id in passed
-    ]
-    return turns, [row for row in rows if row.id not in passed]
+    turns: list[Turn] = []
+    passed: list[Turn] = []
+    due: list[Row[Any]] = []
+    for row in rows:
+        try:
+            step = domain.overdue(plan_of(row), course_of(row), now)
+        except UnknownZone as error:  # a name that this release's rules do not have any more
+            turns.append(_put_off(row, error.detail, now))
+            continue
+        if step is None:
+            due.append(row)
+        else:
+            passed.append(Turn(row, step))
+    if passed:
+        # What was posted before an outage, and not recorded, was not missed.
+        posted = await posted_of(tx, [turn.row for turn in passed])
+        turns += [_found(turn.row, posted[turn.row.id]) if turn.row.id in posted else turn for turn in passed]
+    return turns, due
+
+
+def _found(row: Row[Any], posted: Posted) -> Turn:
+    return Turn(row, domain.executed(plan_of(row), course_of(row)), posted)
+
+
+def _put_off(row: Row[Any], reason: str, now: datetime) -> Turn:
+    """Leave an occurrence owed for a while that a defect of ours keeps from being carried out."""
+    structlog.get_logger().error("schedule_broke", schedule=str(ScheduleId(row.id)), reason=reason)
+    return Turn(row, Step(course_of(row)._replace(try_at=now + BROKEN_PAUSE)))
 
 
 async def posted_of(tx: Tx, rows: Sequence[Row[Any]]) -> dict[Any, Posted]:
@@ -130,17 +146,14 @@ def _command(row: Row[Any]) -> PostTransfer:
 
 def _turned(row: Row[Any], told: Answer | LedgerLinkError, now: datetime) -> Turn | None:
     """Say how the schedule goes on after what the ledger told; None when the ledger has not decided."""
-    plan, course = plan_of(row), course_of(row)
     if isinstance(told, Unavailable):
         return None
     if isinstance(told, LedgerLinkError):
-        structlog.get_logger().error("schedule_broke", schedule=str(ScheduleId(row.id)), reason=told.detail)
-        return Turn(row, Step(course._replace(try_at=now + BROKEN_PAUSE)))
+        return _put_off(row, told.detail, now)
     body = orjson.loads(told.body)
     if told.status < _FIRST_ERROR:
-        posted = Posted(_transfer_of(row), datetime.fromisoformat(body["recorded_at"]))
-        return Turn(row, domain.executed(plan, course), posted)
-    return Turn(row, domain.refused(plan, course, body["code"], body["detail"], now))
+        return _found(row, Posted(_transfer_of(row), datetime.fromisoformat(body["recorded_at"])))
+    return Turn(row, domain.refused(plan_of(row), course_of(row), body["code"], body["detail"], now))
 
 
 async def write(tx: Tx, turns: Sequence[Turn], now: datetime) -> None:

@@ -42,7 +42,7 @@ _STANDING: Final = text(
 _LOCK: Final = text("SELECT * FROM scheduled_transfers WHERE id = :id FOR UPDATE")
 _LOCK_ACCOUNT: Final = text("SELECT FROM accounts WHERE id = :account FOR SHARE")
 
-_Turning = Callable[[Plan, Course, datetime], Step]
+_Turning = Callable[[Row[Any], Course, datetime], Step]
 
 
 async def create_schedule(
@@ -116,21 +116,25 @@ async def pause_schedule(runtime: Runtime, mandate: Mandate, id_: ScheduleId) ->
     """Carry out nothing until it is resumed; a paused one stays so. Raises `Refused` (not found, ended)."""
     with span("pause_schedule"):
         return await _change(
-            runtime, mandate, id_, ScheduleState.PAUSED, lambda _plan, course, _now: domain.paused(course)
+            runtime, mandate, id_, ScheduleState.PAUSED, lambda _row, course, _now: domain.paused(course)
         )
 
 
 async def resume_schedule(runtime: Runtime, mandate: Mandate, id_: ScheduleId) -> ScheduleView:
     """Go on with what is still to come; an active one goes on as it does. Raises `Refused` (not found, ended)."""
     with span("resume_schedule"):
-        return await _change(runtime, mandate, id_, ScheduleState.ACTIVE, domain.resumed)
+        return await _change(runtime, mandate, id_, ScheduleState.ACTIVE, _resumed)
+
+
+def _resumed(row: Row[Any], course: Course, now: datetime) -> Step:
+    return domain.resumed(plan_of(row), course, now)
 
 
 async def cancel_schedule(runtime: Runtime, mandate: Mandate, id_: ScheduleId) -> ScheduleView:
     """End it for good: once this is answered nothing more is carried out. Raises `Refused` (not found, ended)."""
     with span("cancel_schedule"):
         return await _change(
-            runtime, mandate, id_, ScheduleState.CANCELED, lambda _plan, course, _now: domain.canceled(course)
+            runtime, mandate, id_, ScheduleState.CANCELED, lambda _row, course, _now: domain.canceled(course)
         )
 
 
@@ -159,7 +163,7 @@ async def _change(
                 f"The scheduled transfer is {course.state.value} and stays so; create another.",
                 state=course.state.value,
             )
-        turns.append(Turn(row, turning(plan_of(row), course, now)))
+        turns.append(Turn(row, turning(row, course, now)))
         await write(tx, turns[-1:], now)
         return await schedule(tx, id_, None)
 

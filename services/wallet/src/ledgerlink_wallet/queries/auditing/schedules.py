@@ -23,11 +23,12 @@ FULL JOIN (SELECT schedule_id, max(last_number) AS last FROM occurrences GROUP B
 WHERE s.next_number IS DISTINCT FROM coalesce(o.last, -1) + 1
 """
 _EXECUTED: Final = text(
-    "SELECT o.schedule_id, o.number, o.tries, o.transfer_id, o.recorded_at, s.wallet_id, s.to_wallet_id, s.owner, "
-    "s.amount_minor, s.currency, s.reference, s.metadata, t.kind, t.postings, t.on_behalf_of, "
+    "SELECT o.schedule_id, o.number, o.state, o.tries, o.transfer_id, o.recorded_at, s.wallet_id, s.to_wallet_id, "
+    "s.owner, s.amount_minor, s.currency, s.reference, s.metadata, t.kind, t.postings, t.on_behalf_of, "
     "t.reference AS told, t.metadata AS labels, t.recorded_at AS posted_at, t.effective_at "
     "FROM occurrences o JOIN scheduled_transfers s ON s.id = o.schedule_id "
-    "LEFT JOIN transfers t ON t.id = o.transfer_id WHERE o.state = 'executed'"
+    "LEFT JOIN transfers t ON t.id = o.transfer_id "
+    "WHERE o.state NOT IN ('failed', 'skipped') OR o.transfer_id IS NOT NULL"
 )
 
 
@@ -37,9 +38,10 @@ async def _executed(view: AsyncConnection, tick: Tick) -> Looked:
     async for rows in (await view.stream(_EXECUTED, execution_options={"yield_per": STREAM_ROWS})).partitions():
         for row in rows:
             if not _is_its_own(row):
+                named = "its transfer" if row.transfer_id is None else f"transfer {TransferId(row.transfer_id)}"
                 notes.add(
-                    f"occurrence {row.number} of schedule {row.schedule_id}: transfer {TransferId(row.transfer_id)} "
-                    "is not there, or is not what the schedule orders"
+                    f"occurrence {row.number} of schedule {row.schedule_id} ({row.state}): {named} is not there, or is "
+                    "not what the schedule orders"
                 )
         examined += len(rows)
         tick(examined)
@@ -47,7 +49,10 @@ async def _executed(view: AsyncConnection, tick: Tick) -> Looked:
 
 
 def _is_its_own(row: Row[Any]) -> bool:
-    if row.transfer_id != transfer_of(ScheduleId(row.schedule_id), row.number, row.tries - 1).uuid:
+    if (
+        row.state != "executed"
+        or row.transfer_id != transfer_of(ScheduleId(row.schedule_id), row.number, row.tries - 1).uuid
+    ):
         return False
     moment = row.recorded_at
     asked = (KIND, row.owner, row.reference, row.metadata, moment, moment)
