@@ -111,6 +111,24 @@ async def test_killed_after_a_refusal_the_try_is_spent_and_the_next_one_moves_mo
         assert await world.received() == 10
 
 
+async def test_one_posted_whose_outcome_is_forgotten_or_was_another_order_is_told_by_its_transfer(db: Database) -> None:
+    async with world_on(db) as world:
+        await world.fund(100)
+        id_ = await world.schedule(count=2)
+        world.watched.after = [Killed()]
+        with pytest.raises(Killed):
+            await world.work()
+        async with db.transaction() as tx:
+            await tx.execute(text("DELETE FROM outcomes"))
+            # As a later release that words the order otherwise would find it.
+            await tx.execute(text("UPDATE scheduled_transfers SET reference = 'other'"))
+        await world.work()
+        (done,) = await world.ended(id_)
+
+        assert (done.state.value, done.transfer) == ("executed", transfer_of(id_, 0, 0))
+        assert (await world.received(), await world.transfers()) == (10, 1)
+
+
 async def start(db: Database, moment: datetime) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,

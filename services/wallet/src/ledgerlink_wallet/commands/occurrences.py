@@ -79,7 +79,7 @@ async def carry_out_due(db: Database, ledger: Ledger, clock: Clock, limit: int) 
         rows = (await tx.execute(_CLAIM, {"now": now, "limit": limit})).all()
         turns, due = await _looked_at(tx, rows, now)
         told = await ledger.submit_all([_command(row) for row in due]) if due else ()
-        turns += [turn for row, one in zip(due, told, strict=True) if (turn := _turned(row, one, now)) is not None]
+        turns += await _turned(tx, list(zip(due, told, strict=True)), now)
         await write(tx, turns, now)
         return turns
 
@@ -144,16 +144,25 @@ def _command(row: Row[Any]) -> PostTransfer:
     return transfer_from(order, _transfer_of(row), row.owner)
 
 
-def _turned(row: Row[Any], told: Answer | LedgerLinkError, now: datetime) -> Turn | None:
-    """Say how the schedule goes on after what the ledger told; None when the ledger has not decided."""
-    if isinstance(told, Unavailable):
-        return None
-    if isinstance(told, LedgerLinkError):
-        return _put_off(row, told.detail, now)
-    body = orjson.loads(told.body)
-    if told.status < _FIRST_ERROR:
-        return _found(row, Posted(_transfer_of(row), datetime.fromisoformat(body["recorded_at"])))
-    return Turn(row, domain.refused(plan_of(row), course_of(row), body["code"], body["detail"], now))
+async def _turned(tx: Tx, told: Sequence[tuple[Row[Any], Answer | LedgerLinkError]], now: datetime) -> list[Turn]:
+    """Say how the schedules go on after what the ledger told; of those that it has not decided, nothing."""
+    # The books are the truth: a transfer that stands was carried out, whatever is remembered of its order.
+    refused = [row for row, one in told if isinstance(one, Answer) and one.status >= _FIRST_ERROR]
+    posted = await posted_of(tx, refused) if refused else {}
+    turns: list[Turn] = []
+    for row, one in told:
+        if isinstance(one, Answer):
+            body = orjson.loads(one.body)
+            if one.status < _FIRST_ERROR:
+                posted[row.id] = Posted(_transfer_of(row), datetime.fromisoformat(body["recorded_at"]))
+            if row.id in posted:
+                turns.append(_found(row, posted[row.id]))
+            else:
+                refusal = (body["code"], body["detail"])
+                turns.append(Turn(row, domain.refused(plan_of(row), course_of(row), *refusal, now)))
+        elif not isinstance(one, Unavailable):
+            turns.append(_put_off(row, one.detail, now))
+    return turns
 
 
 async def write(tx: Tx, turns: Sequence[Turn], now: datetime) -> None:
