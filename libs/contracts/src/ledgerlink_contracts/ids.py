@@ -35,6 +35,10 @@ class QuoteId(TypedId, prefix="quote"):
     """An offer to exchange money between two currencies of a wallet."""
 
 
+class ScheduleId(TypedId, prefix="sch"):
+    """An order to transfer money at moments to come; derived from its caller's idempotency key."""
+
+
 class IntentId(TypedId, prefix="pi"):
     """What a payer is meant to pay."""
 

@@ -124,6 +124,7 @@ ROUTES: Final = (
     ),
     _wallet("limits"),
     _wallet("exchange"),
+    _wallet("scheduled-transfers"),
     _risk("decisions"),
     _risk("rules"),
     _risk("cases"),

@@ -1,4 +1,6 @@
-"""The wallet's worker (`python -m ledgerlink_wallet.worker`): it carries events out, ends holds, seals and checks."""
+"""The wallet's worker (`python -m ledgerlink_wallet.worker`): it carries events out, ends holds, carries out
+scheduled transfers, seals and checks.
+"""
 
 import asyncio
 from functools import partial
@@ -17,12 +19,14 @@ from ledgerlink_kit.invariants import watch_invariants
 from ledgerlink_kit.migrations import upgrade
 from ledgerlink_kit.notes import Signer
 from ledgerlink_kit.outbox import Relay
+from ledgerlink_wallet import metrics
 from ledgerlink_wallet.commands.alerts import tell_crossings
 from ledgerlink_wallet.commands.committer import Committer
+from ledgerlink_wallet.commands.occurrences import carry_out_due
 from ledgerlink_wallet.commands.sealing import BrokenTree, seal
 from ledgerlink_wallet.domain.orders import ExpireHold
 from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, invariants_of_history
-from ledgerlink_wallet.queries.due import due_holds
+from ledgerlink_wallet.queries.due import due_holds, schedules_lag_s
 from ledgerlink_wallet.queries.transfers import posted_events
 from ledgerlink_wallet.runtime import Ledger, Owners, WalletSettings
 from ledgerlink_wallet.store import open_pool
@@ -34,6 +38,9 @@ BROKEN_TREE_EVERY_S: Final = 30.0
 
 ALERTS_EVERY_S: Final = 1.0
 ALERTS_BATCH: Final = 100
+
+SCHEDULES_EVERY_S: Final = 1.0
+SCHEDULES_BATCH: Final = 200
 
 TELLERS: Final = {TransferPosted.event_type: posted_events}
 
@@ -106,6 +113,24 @@ async def watch_alerts(db: Database, clock: Clock, stop: asyncio.Event) -> None:
             continue
 
 
+async def watch_schedules(db: Database, ledger: Ledger, clock: Clock, stop: asyncio.Event) -> None:
+    """Carry out scheduled transfers until ``stop`` is set; an absent ledger is waited for."""
+    while not stop.is_set():
+        pause = SCHEDULES_EVERY_S
+        try:
+            # At once again after some: what was missed in an outage follows in order.
+            if await carry_out_due(db, ledger, clock, SCHEDULES_BATCH):
+                pause = 0.0
+            async with db.reading() as view:
+                metrics.schedules_lag.set(await schedules_lag_s(view, clock.now()))
+        except LedgerLinkError as error:
+            structlog.get_logger().warning("schedules_wait", reason=error.detail)
+        try:
+            await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            continue
+
+
 def main() -> None:
     """Work until SIGTERM."""
     settings = WalletSettings()  # pyright: ignore[reportCallIssue] - the environment gives the rest
@@ -117,9 +142,9 @@ def main() -> None:
     relay = Relay(db, redis, service="wallet", clock=clock, tellers=TELLERS)
     committer = Committer(partial(open_pool, url, application_name="wallet-worker-committer", size=1), clock, Owners())
 
-    async def expire(stop: asyncio.Event) -> None:
+    async def command(stop: asyncio.Event) -> None:
         await committer.start()
-        await watch_holds(db, committer, clock, stop)
+        await asyncio.gather(watch_holds(db, committer, clock, stop), watch_schedules(db, committer, clock, stop))
 
     async def alert(stop: asyncio.Event) -> None:
         await watch_alerts(db, clock, stop)
@@ -147,7 +172,7 @@ def main() -> None:
         settings,
         tasks={
             "relay": relay.run_forever,
-            "holds": expire,
+            "commands": command,
             "alerts": alert,
             "balances": check_balances,
             "history": check_history,

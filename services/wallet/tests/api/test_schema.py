@@ -26,7 +26,7 @@ from ledgerlink_kit.testing.plugin import MakeDatabase, Templates
 from ledgerlink_wallet.app import build_app
 from ledgerlink_wallet.runtime import WalletSettings
 
-OPERATIONS = 59
+OPERATIONS = 66
 
 
 @schemathesis.serializer("application/x-ndjson")

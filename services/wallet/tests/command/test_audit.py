@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledgerlink_contracts.ids import TransferId
+from ledgerlink_contracts.ids import TransferId, UserId
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.invariants import DIFFERENCES_MAX, run_invariants
 from ledgerlink_kit.notes import Signer
+from ledgerlink_wallet.commands.occurrences import carry_out_due
 from ledgerlink_wallet.commands.sealing import seal
 from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, checks_for, invariants_of_history
 from ledgerlink_wallet.queries.auditing.looking import nobody_listens
@@ -33,8 +35,19 @@ FACTS = (
     "blocks",
     "checkpoints",
     "exchange_quotes",
+    "occurrences",
 )
-TABLES = (*FACTS, "accounts", "holds", "reversals", "outcomes", "wallet_profiles", "spending_limits", "spending")
+TABLES = (
+    *FACTS,
+    "accounts",
+    "holds",
+    "reversals",
+    "outcomes",
+    "wallet_profiles",
+    "spending_limits",
+    "spending",
+    "scheduled_transfers",
+)
 
 # Every column that the audit does not look at, by table and reason. All others are changed below and must be found.
 UNGUARDED = {
@@ -66,6 +79,16 @@ UNGUARDED = {
     "imports": {
         "id opened_by label total_lines state next_line posted replayed refused malformed blank busy_ms opened_at "
         "progressed_at closed_at upload upload_until": "how far a file has come; what it posted are transfers"
+    },
+    "occurrences": {
+        "due_at": "follows from what was chosen and from rules of time zones, which change",
+        "code detail": "why one failed or was skipped is told by nothing else",
+    },
+    "scheduled_transfers": {
+        "starts_at every unit time_zone ends_at total created_by created_at": "chosen: nothing else "
+        "says what it should be",
+        "state next_due_at try_at tries code detail changed_at": "a change moves no money, and what it leads to is "
+        "told by its occurrences",
     },
     "import_problems": {"import_id line outcome code problem": "a report of lines that moved nothing"},
 }
@@ -110,6 +133,7 @@ MORE_FLIPS = {
         """jsonb_set({c}, '{role}', '"auditor"')""",
         "jsonb_set({c}, '{GBP}', 'null')",
     ],
+    ("scheduled_transfers", "metadata"): ["""'{"row": "8"}'::jsonb"""],
     ("transfers", "metadata"): ["""'{"row": "8"}'::jsonb""", "'{}'::jsonb"],
     ("transfers", "postings"): [
         f"jsonb_set({{c}}, '{{0,{place}}}', '{value}')"
@@ -163,6 +187,7 @@ async def busy_books(service: Service, alice: str) -> None:
     undo = {"parts": [{"posting": 0, "amount_minor": 10}]}
     await service.call("POST", f"/transfers/{made.json()['id']}/reverse", undo, Idempotency_Key="5")
     await spend(service, alice, wallet)
+    await schedule(service, alice, wallet)
     await seal(service.db, SIGNER, SystemClock())
 
 
@@ -184,6 +209,16 @@ async def spend(service: Service, alice: str, wallet: str) -> None:
     quote = (await service.call_as(alice, "POST", "/exchange/quotes", asked, "quote")).json()["id"]
     answer = await service.call_as(alice, "POST", f"/exchange/quotes/{quote}/accept")
     assert answer.status_code == 201, answer.text
+
+
+async def schedule(service: Service, alice: str, wallet: str) -> None:
+    """Have a scheduled transfer carried out, of which another occurrence is to come."""
+    to = await service.wallet(str(UserId.derive("payee")))
+    order = {"to": to, "amount_minor": 3, "currency": "GBP", "reference": "S", "metadata": {"row": "9"}}
+    order |= {"starts_at": datetime.now(UTC).isoformat(), "recurrence": {"unit": "day"}, "count": 2}
+    made = await service.call_as(alice, "POST", f"/wallets/{wallet}/scheduled-transfers", order, "scheduled")
+    assert made.status_code == 201, made.text
+    assert await carry_out_due(service.db, service.app.state.runtime.ledger, SystemClock(), 10) == 1
 
 
 async def enough_for_a_block(service: Service) -> None:
@@ -343,6 +378,8 @@ async def test_facts_cannot_be_changed_by_the_services_own_role(service: Service
         ("DELETE FROM leaves WHERE leaf_index = 3", "leaf 4 follows 3 leaves"),
         ("DELETE FROM leaves WHERE leaf_index = (SELECT max(leaf_index) FROM leaves)", "there are only"),
         ("DELETE FROM checkpoints", "under no checkpoint"),
+        ("DELETE FROM occurrences", "does not lead to occurrence 1"),
+        ("DELETE FROM scheduled_transfers", "does not lead to occurrence 1"),
         ("DELETE FROM reversals", "noted 0, reversed 10"),
         ("DELETE FROM dated_sums WHERE level = 14", "the sum of stretch 14/"),
         (

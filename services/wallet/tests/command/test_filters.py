@@ -3,12 +3,19 @@ page of a statement costs the same wherever in a long history it lies.
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
 from services.wallet.tests.conftest import Service
 from sqlalchemy import event
+
+from ledgerlink_contracts.ids import ScheduleId
+from ledgerlink_kit.clock import SystemClock
+from ledgerlink_wallet.commands.occurrences import carry_out_due
+from ledgerlink_wallet.queries.due import schedules_lag_s
 
 FILL = """
 INSERT INTO wallets SELECT gen_random_uuid(), 'usr_' || n % 500, 'GBP', NULL, now() - n * interval '1 second'
@@ -37,7 +44,20 @@ FROM generate_series(2, 20000) n, LATERAL (SELECT now() + n * interval '1 second
 INSERT INTO dated_sums
 SELECT a.id, level, 0, 5, 1, 1, 0, 0 FROM accounts a, generate_series(0, 14) level;
 UPDATE accounts SET version = 20000, credits_posted = 20000 WHERE wallet_id IS NOT NULL;
+INSERT INTO scheduled_transfers
+SELECT CASE WHEN n = 1 THEN uuid '00000000-0000-0000-0000-000000000001' ELSE gen_random_uuid() END,
+       CASE WHEN n % 200 = 0 THEN (SELECT id FROM wallets WHERE owner LIKE 'usr_0%' LIMIT 1) ELSE gen_random_uuid() END,
+       gen_random_uuid(), 'x', 5, 'GBP', NULL, '{}', now(), 1, 'day', 'UTC', NULL, NULL, 'x', now(),
+       CASE WHEN n % 10 = 0 THEN 'active' ELSE 'canceled' END, n,
+       CASE WHEN n % 10 = 0 THEN now() + n * interval '1 minute' END,
+       CASE WHEN n % 10 = 0 THEN now() + n * interval '1 minute' END, 0, NULL, NULL, now()
+FROM generate_series(1, 20000) n;
+INSERT INTO occurrences
+SELECT CASE WHEN n % 20 = 0 THEN uuid '00000000-0000-0000-0000-000000000001' ELSE gen_random_uuid() END,
+       n, n, now(), 'executed', 1, gen_random_uuid(), NULL, NULL, now()
+FROM generate_series(1, 20000) n;
 """
+SCHEDULE = ScheduleId(UUID(int=1))
 PATHS = (
     "/transfers?",
     "/transfers?kind=kind1",
@@ -70,6 +90,10 @@ PATHS = (
     "/holds?expires_before=2999-01-01T00:00:00Z",
     "/wallets?owner={alice}",
     "/wallets?owner={alice}&currency=GBP",
+    "/wallets/{wallet}/scheduled-transfers?",
+    "/wallets/{wallet}/scheduled-transfers?state=active",
+    "/scheduled-transfers/{schedule}?",
+    "/scheduled-transfers/{schedule}/occurrences?",
 )
 
 
@@ -103,7 +127,7 @@ async def test_no_filter_reads_a_table_from_end_to_end(service: Service, alice: 
     await connection.execute("VACUUM ANALYZE")
     found: list[tuple[str, list[str], str]] = []
     for path in PATHS:
-        asked = path.format(wallet=wallet, account=account, alice=alice) + "&limit=25"
+        asked = path.format(wallet=wallet, account=account, alice=alice, schedule=SCHEDULE) + "&limit=25"
 
         async def ask(asked: str = asked) -> Any:
             return await service.call("GET", asked)
@@ -115,6 +139,19 @@ async def test_no_filter_reads_a_table_from_end_to_end(service: Service, alice: 
             read = scans(orjson.loads(row)[0]["Plan"])
             if read:
                 found.append((path, read, statement[:400]))
+
+    async def worker() -> None:
+        ledger = service.app.state.runtime.ledger
+        await carry_out_due(service.app.state.runtime.db, ledger, SystemClock(), 10)
+        async with service.app.state.runtime.db.reading() as view:
+            await schedules_lag_s(view, datetime.now(UTC))
+
+    looked = await watched(service, worker)
+    assert [one for one, _ in looked if "SKIP LOCKED" in one]
+    for statement, values in looked:
+        row = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *values)
+        if scans(orjson.loads(row)[0]["Plan"]):
+            found.append(("worker", [], statement[:400]))
     await connection.close()
 
     assert found == []

@@ -15,6 +15,7 @@ from ledgerlink_kit.errors import Unavailable
 from ledgerlink_kit.outbox import Event, Relay
 from ledgerlink_kit.testing import ManualClock
 from ledgerlink_wallet.commands.alerts import tell_crossings
+from ledgerlink_wallet.commands.occurrences import carry_out_due
 from ledgerlink_wallet.runtime import Ledger
 from ledgerlink_wallet.worker import EXPIRY_BATCH, TELLERS, expire_holds, watch_holds
 
@@ -28,6 +29,8 @@ EVENTS: dict[str, type[Event]] = {
         events.HoldReleased,
         events.HoldExpired,
         events.BalanceCrossed,
+        events.ScheduleExecuted,
+        events.ScheduleFailed,
     )
 }
 
@@ -85,7 +88,7 @@ async def test_the_watch_goes_on_when_the_ledger_is_away_and_stops_when_told(ser
 
 
 async def test_every_event_reaches_the_stream_and_reads_as_its_contract(
-    service: Service, alice: str, redis_url: str
+    service: Service, alice: str, bob: str, redis_url: str
 ) -> None:
     wallet = await service.wallet(alice, funds=1_000)
     captured = await place(service, wallet, 100)
@@ -98,6 +101,12 @@ async def test_every_event_reaches_the_stream_and_reads_as_its_contract(
     await service.call_as(alice, "PUT", f"/wallets/{wallet}/alerts", alerts)
     await place(service, wallet, 850)
     assert await tell_crossings(service.db, SystemClock(), 10) == 1
+    to = await service.wallet(bob)
+    for key, minor in (("enough", 10), ("too much", 10_000)):
+        order = {"to": to, "amount_minor": minor, "currency": "GBP", "starts_at": datetime.now(UTC).isoformat()}
+        made = await service.call_as(alice, "POST", f"/wallets/{wallet}/scheduled-transfers", order, key)
+        assert made.status_code == 201, made.text
+    assert await carry_out_due(service.db, ledger_of(service), SystemClock(), 10) == 2
 
     redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
     relay = Relay(service.db, redis, service="wallet", clock=SystemClock(), tellers=TELLERS)
@@ -114,8 +123,10 @@ async def test_every_event_reaches_the_stream_and_reads_as_its_contract(
             getattr(read, "wallet", None)
             or getattr(read, "alert", None)
             or getattr(read, "hold", None)
+            or getattr(read, "occurrence", None)
             or getattr(read, "transfer", None)
         )
         assert subject is not None
-        assert one["subject"] == str(getattr(subject, "id", None) or subject.wallet)
+        names = (getattr(subject, "id", None), getattr(subject, "schedule", None), getattr(subject, "wallet", None))
+        assert one["subject"] == str(next(name for name in names if name is not None))
     assert HoldId.parse(captured)

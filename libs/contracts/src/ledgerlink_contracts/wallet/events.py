@@ -1,10 +1,14 @@
-"""What the ledger tells the others; stream `events:wallet`. The aggregate is the wallet, the transfer or the hold."""
+"""What the ledger tells the others; stream `events:wallet`.
+
+The aggregate is the wallet, the transfer, the hold or the schedule.
+"""
 
 from typing import ClassVar
 
 from ledgerlink_contracts.ids import TransferId
 from ledgerlink_contracts.wallet.alerts import CrossingView
 from ledgerlink_contracts.wallet.models import HoldView, TransferRecord, WalletView
+from ledgerlink_contracts.wallet.schedules import ScheduledReport
 from ledgerlink_kit.outbox import Event
 
 
@@ -57,3 +61,17 @@ class BalanceCrossed(Event):
 
     event_type: ClassVar[str] = "wallet.balance.crossed"
     alert: CrossingView
+
+
+class ScheduleExecuted(Event):
+    """An occurrence of a scheduled transfer was carried out by `occurrence.transfer`."""
+
+    event_type: ClassVar[str] = "wallet.schedule.executed"
+    occurrence: ScheduledReport
+
+
+class ScheduleFailed(Event):
+    """An occurrence was refused, or skipped because it was overdue; `try_at` is set when it will be tried again."""
+
+    event_type: ClassVar[str] = "wallet.schedule.failed"
+    occurrence: ScheduledReport

@@ -21,6 +21,7 @@ from ledgerlink_wallet.queries.auditing.entries import ENTRY_CHECKS
 from ledgerlink_wallet.queries.auditing.holds import BALANCE_CHECKS, MEMORY_CHECKS
 from ledgerlink_wallet.queries.auditing.looking import Check, nobody_listens
 from ledgerlink_wallet.queries.auditing.promises import PROMISE_CHECKS
+from ledgerlink_wallet.queries.auditing.schedules import SCHEDULE_CHECKS
 from ledgerlink_wallet.queries.auditing.tree import tree_check
 from ledgerlink_wallet.queries.auditing.wallets import SPENDING_CHECKS, STANDING_CHECKS
 
@@ -35,7 +36,15 @@ _STANDING: Final = (*BALANCE_CHECKS, *STANDING_CHECKS)
 
 
 def _history(key: VerifierKey | None) -> Sequence[Check]:
-    return (*PROMISE_CHECKS, *MEMORY_CHECKS, *ENTRY_CHECKS, *DATED_CHECKS, *SPENDING_CHECKS, tree_check(key))
+    return (
+        *PROMISE_CHECKS,
+        *MEMORY_CHECKS,
+        *ENTRY_CHECKS,
+        *DATED_CHECKS,
+        *SPENDING_CHECKS,
+        *SCHEDULE_CHECKS,
+        tree_check(key),
+    )
 
 
 def checks_for(key: VerifierKey | None) -> Sequence[Check]:

@@ -10,19 +10,13 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from ledgerlink_kit.migrations import kit_tables, metadata_for_service
 from ledgerlink_kit.money import MAX_MINOR
-
-METADATA: Final = metadata_for_service()
-kit_tables(METADATA)
+from ledgerlink_wallet.tables.columns import METADATA, MOMENT, amount
+from ledgerlink_wallet.tables.schedules import occurrences as occurrences
+from ledgerlink_wallet.tables.schedules import scheduled_transfers as scheduled_transfers
 
 _STANDINGS: Final = "standing IN ('open', 'frozen', 'closed')"
 _SIDES: Final = "IN ('debit', 'credit')"
-_MOMENT: Final = sa.DateTime(timezone=True)
-
-
-def _amount(column: str, least: int = 0) -> sa.CheckConstraint:
-    return sa.CheckConstraint(f"{column} BETWEEN {least} AND {MAX_MINOR}", name=column)
 
 
 wallets = sa.Table(
@@ -32,7 +26,7 @@ wallets = sa.Table(
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("label", sa.Text),
-    sa.Column("opened_at", _MOMENT, nullable=False),
+    sa.Column("opened_at", MOMENT, nullable=False),
 )
 """A wallet is its owner and a name; its money stands in its accounts. Never changed."""
 sa.Index("ix_wallets_owner_opened_at_id", wallets.c.owner, wallets.c.opened_at, wallets.c.id)
@@ -63,15 +57,15 @@ accounts = sa.Table(
     sa.Column("debits_pending", sa.BigInteger, nullable=False),
     sa.Column("credits_pending", sa.BigInteger, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("opened_at", _MOMENT, nullable=False),
+    sa.Column("opened_at", MOMENT, nullable=False),
     sa.Column("floor_minor", sa.BigInteger),
     sa.Column("ceiling_minor", sa.BigInteger),
     sa.CheckConstraint(f"normal_side {_SIDES}", name="normal_side"),
     sa.CheckConstraint(_STANDINGS, name="standing"),
-    _amount("debits_posted"),
-    _amount("credits_posted"),
-    _amount("debits_pending"),
-    _amount("credits_pending"),
+    amount("debits_posted"),
+    amount("credits_posted"),
+    amount("debits_pending"),
+    amount("credits_pending"),
     sa.CheckConstraint("version >= 0", name="version"),
     # An account opens empty, so its bounds hold zero between them.
     sa.CheckConstraint(f"floor_minor BETWEEN -{MAX_MINOR} AND 0", name="floor_minor"),
@@ -102,7 +96,7 @@ promises = sa.Table(
     sa.Column("subject", sa.Text(collation="C"), nullable=False),
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("says", pg.JSONB, nullable=False),
-    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
     sa.UniqueConstraint("kind", "subject", "step", name="uq_promises_kind_subject_step"),
     sa.CheckConstraint("kind IN ('account', 'wallet', 'limits')", name="kind"),
     sa.CheckConstraint("step >= 1", name="step"),
@@ -124,8 +118,8 @@ transfers = sa.Table(
     sa.Column("metadata", pg.JSONB, nullable=False),
     sa.Column("reverses", sa.Uuid),
     sa.Column("hold_id", sa.Uuid),
-    sa.Column("effective_at", _MOMENT, nullable=False),
-    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("effective_at", MOMENT, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
     sa.CheckConstraint("jsonb_array_length(postings) BETWEEN 1 AND 100", name="postings"),
     sa.CheckConstraint("reverses <> id", name="reverses_another"),
 )
@@ -170,16 +164,16 @@ entries = sa.Table(
     sa.Column("credits_pending", sa.BigInteger, nullable=False),
     sa.Column("transfer_id", sa.Uuid),
     sa.Column("hold_id", sa.Uuid),
-    sa.Column("effective_at", _MOMENT, nullable=False),
-    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("effective_at", MOMENT, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
     sa.CheckConstraint("version >= 1", name="version"),
     sa.CheckConstraint(f"side {_SIDES}", name="side"),
     sa.CheckConstraint("layer IN ('posted', 'pending', 'released')", name="layer"),
-    _amount("amount_minor", 1),
-    _amount("debits_posted"),
-    _amount("credits_posted"),
-    _amount("debits_pending"),
-    _amount("credits_pending"),
+    amount("amount_minor", 1),
+    amount("debits_posted"),
+    amount("credits_posted"),
+    amount("debits_pending"),
+    amount("credits_pending"),
     sa.CheckConstraint("transfer_id IS NOT NULL OR hold_id IS NOT NULL", name="has_a_cause"),
     sa.CheckConstraint("layer <> 'posted' OR transfer_id IS NOT NULL", name="postings_have_a_transfer"),
 )
@@ -219,12 +213,12 @@ holds = sa.Table(
     sa.Column("amount_minor", sa.BigInteger, nullable=False),
     sa.Column("captured_minor", sa.BigInteger, nullable=False),
     sa.Column("remaining_minor", sa.BigInteger, nullable=False),
-    sa.Column("expires_at", _MOMENT),
+    sa.Column("expires_at", MOMENT),
     sa.Column("on_behalf_of", sa.Text),
     sa.Column("reference", sa.Text),
-    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
     sa.CheckConstraint("state IN ('placed', 'captured', 'released', 'expired')", name="state"),
-    _amount("amount_minor", 1),
+    amount("amount_minor", 1),
     sa.CheckConstraint("captured_minor >= 0", name="captured"),
     sa.CheckConstraint("captured_minor + remaining_minor <= amount_minor", name="never_above_the_amount"),
     sa.CheckConstraint("(state = 'placed') = (remaining_minor > 0) AND remaining_minor >= 0", name="placed_has_a_rest"),
@@ -253,7 +247,7 @@ outcomes = sa.Table(
     sa.Column("fields", sa.LargeBinary),
     sa.Column("status", sa.SmallInteger, nullable=False),
     sa.Column("body", sa.LargeBinary),
-    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
     sa.CheckConstraint("(fields IS NULL) = (body IS NULL)", name="told_whole_or_by_the_transfer"),
 )
 """What an id was answered: the request as JSON, and the answer's status and bytes. One id has one outcome: its key is
@@ -299,7 +293,7 @@ checkpoints = sa.Table(
     sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("root", sa.LargeBinary, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
-    sa.Column("signed_at", _MOMENT, nullable=False),
+    sa.Column("signed_at", MOMENT, nullable=False),
     sa.CheckConstraint("size >= 1", name="size"),
     sa.CheckConstraint("octet_length(root) = 32", name="root"),
 )
@@ -308,7 +302,7 @@ checkpoints = sa.Table(
 unsealed = sa.Table(
     "unsealed",
     METADATA,
-    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
     sa.Column("transfers", sa.Integer, nullable=False),
     sa.Column("wallet_id", sa.Uuid),
     sa.Column("promises", sa.Integer, nullable=False, server_default="0"),
@@ -332,11 +326,11 @@ imports = sa.Table(
     sa.Column("malformed", sa.BigInteger, nullable=False),
     sa.Column("blank", sa.BigInteger, nullable=False),
     sa.Column("busy_ms", sa.BigInteger, nullable=False),
-    sa.Column("opened_at", _MOMENT, nullable=False),
-    sa.Column("progressed_at", _MOMENT),
-    sa.Column("closed_at", _MOMENT),
+    sa.Column("opened_at", MOMENT, nullable=False),
+    sa.Column("progressed_at", MOMENT),
+    sa.Column("closed_at", MOMENT),
     sa.Column("upload", sa.Uuid),
-    sa.Column("upload_until", _MOMENT),
+    sa.Column("upload_until", MOMENT),
     sa.CheckConstraint("state IN ('open', 'closed')", name="state"),
     sa.CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name="closed_has_a_moment"),
     sa.CheckConstraint("least(posted, replayed, refused, malformed, blank, busy_ms) >= 0", name="never_below_zero"),
@@ -384,7 +378,7 @@ spending_limits = sa.Table(
     sa.Column("scope", sa.Text, primary_key=True),
     sa.Column("currency", sa.Text, primary_key=True),
     *(sa.Column(name, sa.BigInteger) for name in ("transfer_minor", "day_minor", "month_minor")),
-    *(_amount(name) for name in ("transfer_minor", "day_minor", "month_minor")),
+    *(amount(name) for name in ("transfer_minor", "day_minor", "month_minor")),
 )
 """What owners may spend by transfer, day and month: ``scope`` is `everybody`, a role, or a wallet's id as PostgreSQL
 writes it."""
@@ -412,8 +406,8 @@ exchange_rates = sa.Table(
     sa.Column("mid", sa.Numeric, nullable=False),
     sa.Column("spread_bp", sa.Integer, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
-    sa.Column("valid_until", _MOMENT, nullable=False),
-    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("valid_until", MOMENT, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
     sa.CheckConstraint("mid > 0 AND spread_bp BETWEEN 0 AND 5000 AND base <> quote", name="a_rate"),
 )
 """What one whole unit of `base` buys of `quote` in the middle of the market."""
@@ -431,11 +425,11 @@ exchange_quotes = sa.Table(
     sa.Column("mid", sa.Numeric, nullable=False),
     sa.Column("spread_bp", sa.Integer, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
-    sa.Column("expires_at", _MOMENT, nullable=False),
-    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("expires_at", MOMENT, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
     sa.Column("transfer_id", sa.Uuid, nullable=False),
-    _amount("sell_minor", 1),
-    _amount("buy_minor", 1),
+    amount("sell_minor", 1),
+    amount("buy_minor", 1),
 )
 """Facts: what was offered, and the id that the transfer has if the quote is accepted. Never changed."""
 
