@@ -85,6 +85,14 @@ def test_limits_bind_owners_alone_and_are_looked_at_before_the_amounts() -> None
     assert both.outcomes[0].code is RefusalCode.LIMIT_EXCEEDED
 
 
+def test_what_leaves_an_account_of_the_chart_in_the_same_transfer_is_nobodys_spending() -> None:
+    both = replace(transfer(posting("world", B, 500), posting(A, B, 60)), spends=True)
+    decided = apply(limited(60, 60, 60, NEVER), [both], NEW_YEARS_EVE)
+
+    assert isinstance(decided.outcomes[0], Posted)
+    assert decided.allowances[FUNDED.facts.id].day_used_minor == 60
+
+
 def test_a_refused_group_and_a_dry_run_use_nothing_up() -> None:
     first = replace(transfer(posting(A, B, 40), id_="1"), spends=True)
     second = replace(transfer(posting(A, B, 40), id_="2"), spends=True)
