@@ -243,7 +243,8 @@ def _with_past(cluster: Cluster, mint: TokenMint, entries: int, seconds: float, 
         write_history(cluster, LEDGER, entries)
     say.print(f"  {entries:,} entries there after {time.monotonic() - started:.0f} s")
     cluster.settle()
-    row: dict[str, Any] = {"entries": entries, "committer": round(_committer(url, "uniform", seconds))}
+    rates = sorted(_committer(url, "uniform", seconds) for _ in range(3))
+    row: dict[str, Any] = {"entries": entries, "committer": round(rates[1])}
     if entries:
         with _serving(url, mint, 1) as servers:
             row |= _reads(next(iter(servers)), mint, entries)
