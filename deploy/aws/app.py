@@ -4,6 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+import ledgerlink_aws  # noqa: F401 - it names the CDK's Node before the CDK looks for one
+
+# isort: split
 from aws_cdk import App, Aspects, DefaultStackSynthesizer
 from cdk_nag import AwsSolutionsChecks
 

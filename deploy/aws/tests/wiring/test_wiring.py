@@ -172,3 +172,9 @@ async def test_no_driver_connects_without_tls_when_told_as_on_aws(
         async with database.transaction():
             pass
     await database.close()
+
+
+def test_the_templates_are_made_by_the_wheels_own_node() -> None:
+    program = (Path(__file__).parents[2] / "app.py").read_text()
+    assert program.index("import ledgerlink_aws") < program.index("from aws_cdk")
+    assert Path(os.environ["JSII_NODE"]).is_file()
