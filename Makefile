@@ -73,6 +73,25 @@ bench-drivers: bootstrap ## asyncpg beside psycopg 3, by the committer's batches
 
 bench-audit: bootstrap ## the audit of ten million entries, and one changed digit after another found (QUICK=1; ENTRIES=N)
 	@$(PYTHON_RUN) bench/ledger/audit.py $(if $(QUICK),--quick) $(if $(ENTRIES),--entries $(ENTRIES)) $(ARGS)
+##@ Put it on AWS
+.PHONY: aws-bootstrap aws-synth aws-lint aws-test aws-rollout aws-lock
+aws-bootstrap: bootstrap ## make deploy/aws/.venv from its own lock
+	@deploy/aws/bootstrap.sh
+
+aws-synth: aws-bootstrap ## write the CloudFormation templates, and let cdk-nag judge them (offline; a minute)
+	@deploy/aws/.venv/bin/python deploy/aws/app.py $(ARGS)
+
+aws-lint: aws-synth ## cfn-lint on the templates
+	@cd deploy/aws && .venv/bin/cfn-lint --config-file .cfnlintrc out/*.template.json && echo "aws: cfn-lint is content"
+
+aws-test: aws-bootstrap ## assertions on the templates, and a deploy to a local emulator of AWS
+	@deploy/aws/.venv/bin/python -m pytest -c deploy/aws/cloud.ini -q deploy/aws/tests/cloud $(ARGS)
+
+aws-rollout: aws-bootstrap ## bring a release in ECR to AWS (ARGS="dev 1.2.3"; back: ARGS="dev 1.2.2 --no-migrations")
+	@deploy/aws/.venv/bin/python deploy/aws/rollout.py $(ARGS)
+
+aws-lock: bootstrap ## resolve deploy/aws/requirements.in again
+	@deploy/aws/lock.sh
 
 ##@ Keep it
 .PHONY: fix export lock clean

@@ -89,7 +89,14 @@ def checks() -> list[Check]:
     """All checks; the slow ones first, so that the quick ones run beside them."""
     shellcheck = BIN / "shellcheck"
     scripts = [
-        str(path.relative_to(ROOT)) for path in (ROOT / "tools" / "bootstrap.sh", ROOT / ".ci" / "run") if path.exists()
+        str(path.relative_to(ROOT))
+        for path in (
+            ROOT / "tools" / "bootstrap.sh",
+            ROOT / ".ci" / "run",
+            ROOT / "deploy" / "aws" / "bootstrap.sh",
+            ROOT / "deploy" / "aws" / "lock.sh",
+        )
+        if path.exists()
     ]
     return [
         Check("types", "pyright strict", [[str(BIN / "basedpyright")]]),
