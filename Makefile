@@ -15,10 +15,10 @@ UPGRADE ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 ##@ Run LedgerLink
-.PHONY: bootstrap up down status logs reset doctor demo
+.PHONY: bootstrap up down status logs reset doctor demo prometheus
 bootstrap: ## make .venv from requirements.lock (does nothing when it is up to date)
 	@tools/bootstrap.sh
 
@@ -43,6 +43,9 @@ doctor: bootstrap ## say what on this machine stands in the way
 demo: bootstrap ## replay a month of real card purchases and prove the books (SIZE=small for a quick one)
 	@$(LEDGERLINK) demo $(if $(SIZE),--size $(SIZE)) $(ARGS)
 
+prometheus: bootstrap ## run Prometheus over the local stack, at :9090, until Ctrl-C (needs the program)
+	@$(PYTHON_RUN) tools/observability.py serve
+
 ##@ Prove it
 .PHONY: test check e2e crash coverage
 test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and the system ones)
@@ -59,6 +62,13 @@ e2e: bootstrap ## run the Postman collections against the stack (starts it when 
 
 crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
+
+.PHONY: observability-check observability-live
+observability-check: bootstrap ## promtool over Prometheus' configuration, rules and the rules' tests
+	@$(PYTHON_RUN) tools/observability.py check
+
+observability-live: bootstrap ## a real Prometheus over the stack: targets, rules, panels, runbooks, three faults (minutes)
+	@$(PYTHON_RUN) tools/observability.py live
 
 ##@ Measure it
 .PHONY: bench-gateway bench-ledger bench-audit bench-drivers
@@ -99,7 +109,7 @@ fix: bootstrap ## format, and mend what ruff can mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix .
 
-export: bootstrap ## write docs/reference and .env.example from the code
+export: bootstrap ## write docs/reference, .env.example and the dashboards from the code
 	@$(PYTHON_RUN) tools/export.py
 
 lock: ## resolve the dependencies again (UPGRADE=1: take the newest)

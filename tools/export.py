@@ -1,4 +1,4 @@
-"""Write docs/reference and .env.example from the code, or say how they drifted.
+"""Write docs/reference, .env.example and Grafana's dashboards from the code, or say how they drifted.
 
 ``python tools/export.py``           write
 ``python tools/export.py --check``   write nothing; exit 1 and show the difference when something drifted
@@ -11,12 +11,12 @@ import json
 import sys
 from collections.abc import Iterator
 
-from exporting import dependencies, events, limits, metrics, openapi, problems, settings
+from exporting import dashboards, dependencies, events, limits, metrics, openapi, problems, settings
 from exporting.compatibility import breaks
 from exporting.workspace import REFERENCE, ROOT, CannotExport
 
-EXPORTERS = (events, limits, metrics, problems, settings, openapi)
-GENERATED_FOLDERS = (f"{REFERENCE}/openapi", f"{REFERENCE}/events")
+EXPORTERS = (dashboards, events, limits, metrics, problems, settings, openapi)
+GENERATED_FOLDERS = (f"{REFERENCE}/openapi", f"{REFERENCE}/events", dashboards.FOLDER)
 DIFF_LINES_MAX = 20
 
 

@@ -47,7 +47,7 @@ def test_help_teaches_the_verbs_and_how_to_choose_settings(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["up", "down", "status", "logs", "restart", "reset", "doctor", "env", "import", "test-servers"]
+    "verb", ["up", "down", "status", "logs", "restart", "reset", "doctor", "env", "targets", "import", "test-servers"]
 )
 def test_every_verb_explains_itself(run: Run, verb: str) -> None:
     done = run(verb, "--help")

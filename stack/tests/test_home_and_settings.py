@@ -150,6 +150,15 @@ def test_a_port_that_is_none_is_refused(home: Home, text: str) -> None:
         plan_of(home, GATEWAY_PORT=text)
 
 
+def test_prometheus_is_told_of_every_server_and_worker_on_the_chosen_ports() -> None:
+    targets = layout.scrape_targets(layout.choose_ports({"WALLET_WORKER_PORT": "9999"}))
+    told = {tuple(each["labels"].values()): each["targets"] for each in json.loads(json.dumps(targets))}
+    assert told["wallet", "worker"] == ["127.0.0.1:9999"]
+    assert told["wallet", "server"] == ["127.0.0.1:8082"]
+    workers = sum(service.worker_port is not None for service in SERVICES)
+    assert len(told) == len(targets) == len(SERVICES) + workers
+
+
 def test_no_service_is_told_the_secrets_of_another(home: Home) -> None:
     plan = plan_of(home)
     known = load_secrets(home, DATABASES, CLIENTS)

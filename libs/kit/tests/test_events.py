@@ -1,10 +1,13 @@
 """Proves that an event recorded with its effect is heard once, in order per aggregate, though Redis forgets."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest_asyncio
 import sqlalchemy as sa
+from prometheus_client import REGISTRY
+from redis.exceptions import ConnectionError as RedisAway
 
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database, Tx
@@ -152,3 +155,47 @@ async def test_the_stream_is_cut_only_where_every_group_has_read(kit_db: Databas
     await consumer(kit_db, redis, Hearing()).run_once()
     await trim(redis, stream_of("test"))
     assert await redis.xlen(stream_of("test")) == 5
+
+
+class AwayRedis:
+    """A Redis that cannot be reached."""
+
+    async def get(self, _name: str) -> bytes:
+        raise RedisAway("nobody answers")
+
+
+def lag() -> float | None:
+    return REGISTRY.get_sample_value("ledgerlink_outbox_lag_seconds", {"service": "test"})
+
+
+async def test_the_lag_grows_while_redis_is_away_and_is_nothing_once_all_is_said(kit_db: Database, redis: Any) -> None:
+    long_ago = CLOCK.now() - timedelta(seconds=300)
+    async with kit_db.transaction() as tx:
+        await record(tx, Happened(number=1), aggregate="a", now=long_ago)
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(relay(kit_db, AwayRedis()).run_forever(stop))
+    async with asyncio.timeout(10):
+        while (lag() or 0) < 300:  # noqa: ASYNC110 - a gauge has no event
+            await asyncio.sleep(0.02)
+    stop.set()
+    await waiting
+    back = relay(kit_db, redis)
+    assert await back.run_once() == 1
+    assert await back.measure() == lag() == 0
+
+
+async def test_an_event_from_a_clock_ahead_is_no_negative_lag(kit_db: Database, redis: Any) -> None:
+    async with kit_db.transaction() as tx:
+        await record(tx, Happened(number=1), aggregate="a", now=CLOCK.now() + timedelta(hours=1))
+    assert await relay(kit_db, redis).measure() == 0
+
+
+async def test_events_that_another_relay_has_taken_and_not_said_still_count_as_waiting(
+    kit_db: Database, redis: Any
+) -> None:
+    async with kit_db.transaction() as tx:
+        await record(tx, Happened(number=1), aggregate="a", now=CLOCK.now() - timedelta(seconds=60))
+        await tx.execute(sa.text("UPDATE outbox SET lease_until = now() + interval '30 s'"))
+    other = relay(kit_db, redis)
+    assert await other.run_once() == 0
+    assert await other.measure() >= 60

@@ -188,7 +188,10 @@ async def test_readiness_names_the_part_that_is_away(client: httpx.AsyncClient) 
     assert (await client.get("/readyz")).status_code == 200
     away.append(True)
     answer = await client.get("/readyz")
+    assert 'ledgerlink_ready{part="part"} 0.0' in (await client.get("/metrics")).text
     away.clear()
+    await client.get("/readyz")
+    assert 'ledgerlink_ready{part="part"} 1.0' in (await client.get("/metrics")).text
     assert (answer.status_code, answer.json()["checks"]) == (503, {"part": "The part is away."})
     assert (await client.get("/healthz")).json() == {"status": "alive"}
 

@@ -22,7 +22,16 @@ from ledgerlink_stack import checks, logs, processes, report, throwaway
 from ledgerlink_stack.accounts import server_account
 from ledgerlink_stack.demo.options import Access, add_arguments
 from ledgerlink_stack.home import Home, load_secrets, note_shown, read_settings, supervisor_runs, trouble_with_files
-from ledgerlink_stack.layout import ADMIN_EMAIL, CLIENTS, DATABASES, SERVICES, build_plan, choose_ports, settings_of
+from ledgerlink_stack.layout import (
+    ADMIN_EMAIL,
+    CLIENTS,
+    DATABASES,
+    SERVICES,
+    build_plan,
+    choose_ports,
+    scrape_targets,
+    settings_of,
+)
 from ledgerlink_stack.plan import NURSERY, load_plan
 from ledgerlink_stack.screen import Progress
 from ledgerlink_stack.state import load_state
@@ -217,7 +226,7 @@ def reset(desk: Desk, arguments: argparse.Namespace) -> int:
     """Stop everything and delete all data, secrets and logs, after asking."""
     home = desk.home
     data = home.server_data(desk.account) if home.path.exists() else home.path
-    doomed = [home.path / name for name in ("postgres", "postgres.unfinished", "redis", "mail", "logs")]
+    doomed = [home.path / name for name in ("postgres", "postgres.unfinished", "redis", "mail", "logs", "prometheus")]
     doomed += [home.secrets_file, home.plan_file, home.state_file, home.lock_file]
     if data != home.path:
         doomed.append(data)
@@ -280,6 +289,12 @@ def env(desk: Desk, arguments: argparse.Namespace) -> int:
     for name, value in values.items():
         hidden = not arguments.reveal and any(part in name for part in SECRET_NAMES)
         print(f"{name}={'********' if hidden else value}")
+    return 0
+
+
+def targets(desk: Desk, _arguments: argparse.Namespace) -> int:
+    """Print where Prometheus finds the stack's metrics, as its file-based discovery reads it."""
+    print(json.dumps(scrape_targets(choose_ports(desk.given)), indent=1))
     return 0
 
 
@@ -392,6 +407,11 @@ def parser() -> argparse.ArgumentParser:
     settings = verb("env", env)
     settings.add_argument("--reveal", action="store_true", help="print secrets too")
     settings.add_argument("--write", metavar="FILE", help="write everything, secrets too, to FILE (0600)")
+    verb(
+        "targets",
+        targets,
+        "\nFor deploy/observability/prometheus/prometheus.yml; `make prometheus` runs one with them.",
+    )
     replay = verb("demo", demo, "\nRun twice it changes nothing; killed in the middle and run again it goes on.")
     add_arguments(replay)
     _add_ledger_verbs(verb)

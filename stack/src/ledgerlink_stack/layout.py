@@ -103,6 +103,18 @@ def choose_ports(given: Mapping[str, str]) -> Ports:
     )
 
 
+def scrape_targets(ports: Ports) -> list[dict[str, object]]:
+    """Return every server and worker as Prometheus' file-based discovery reads them: `job` is the service."""
+
+    def target(job: str, role: str, port: int) -> dict[str, object]:
+        return {"targets": [f"{LOOPBACK}:{port}"], "labels": {"job": job, "role": role}}
+
+    return [
+        *(target(name, "server", port) for name, port in ports.services.items()),
+        *(target(name, "worker", port) for name, port in ports.workers.items()),
+    ]
+
+
 def _port(given: Mapping[str, str], variable: str, default: int) -> int:
     """Return the port that the operator chose, or the default."""
     text = given.get(variable, "")

@@ -24,7 +24,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
@@ -64,6 +64,9 @@ _seconds = Histogram(
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+
+_ready = Gauge("ledgerlink_ready", "1 when a part answered the latest readiness check, 0 when not", ["part"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +297,8 @@ async def readiness_response(readiness: Mapping[str, Check]) -> Response:
 
     results = await asyncio.gather(*(run(check) for check in readiness.values()))
     checks = dict(zip(readiness, results, strict=True))
+    for part, result in checks.items():
+        _ready.labels(part).set(1 if result == "ok" else 0)
     ready = all(result == "ok" for result in results)
     body = orjson.dumps({"status": "ready" if ready else "not ready", "checks": checks})
     return Response(body, 200 if ready else 503, media_type="application/json")

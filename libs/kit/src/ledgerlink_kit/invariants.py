@@ -18,6 +18,7 @@ from ledgerlink_kit.errors import LedgerLinkError
 
 _broken = Gauge("ledgerlink_invariant_broken", "1 while an invariant is broken", ["name"])
 _checked = Gauge("ledgerlink_invariant_checked_timestamp_seconds", "When an invariant was last checked", ["name"])
+_every = Gauge("ledgerlink_invariant_every_seconds", "How often an invariant is to be checked", ["name"])
 
 DIFFERENCES_MAX: Final = 20
 """How many differences a report lists at the most."""
@@ -61,7 +62,13 @@ async def run_invariants(db: Database, invariants: Sequence[Invariant]) -> list[
 async def watch_invariants(
     db: Database, invariants: Sequence[Invariant], stop: asyncio.Event, *, every_s: float = 60.0
 ) -> None:
-    """Check ``invariants`` every ``every_s`` seconds until ``stop`` is set."""
+    """Check ``invariants`` every ``every_s`` seconds until ``stop`` is set.
+
+    What was never checked says so from the start: its gauge stands at 0, and an alert sees it.
+    """
+    for invariant in invariants:
+        _every.labels(invariant.name).set(every_s)
+        _checked.labels(invariant.name)
     while not stop.is_set():
         try:
             await run_invariants(db, invariants)

@@ -35,6 +35,7 @@ _LEASE_S: Final = 30
 _IDLE_S: Final = 0.2
 _AWAY_S: Final = 1.0
 _TIDY_EVERY_S: Final = 60.0
+_MEASURE_EVERY_S: Final = 5.0
 
 _published = Counter("ledgerlink_outbox_published_total", "Events carried to the stream", ["service"])
 _lag = Gauge("ledgerlink_outbox_lag_seconds", "Age of the oldest event not yet published", ["service"])
@@ -137,7 +138,12 @@ class Relay:
         self._tidied = float("-inf")
 
     async def run_forever(self, stop: asyncio.Event) -> None:
-        """Carry until ``stop`` is set; an absent Redis or database is waited for."""
+        """Carry and measure until ``stop`` is set; an absent Redis or database is waited for."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._carry(stop))
+            both.create_task(self._watch_lag(stop))
+
+    async def _carry(self, stop: asyncio.Event) -> None:
         log = structlog.get_logger()
         while not stop.is_set():
             try:
@@ -157,7 +163,6 @@ class Relay:
             await tx.execute(_CLAIM_LOCK)
             claimed = (await tx.execute(_CLAIM, {"batch": OUTBOX_BATCH, "lease_s": _LEASE_S})).all()
         if not claimed:
-            _lag.labels(self._service).set(0)
             return 0
         rows = sorted(claimed, key=lambda row: row.seq)
         seqs = [row.seq for row in rows]
@@ -207,15 +212,30 @@ class Relay:
             _republished.labels(self._service).inc(again.rowcount)
             structlog.get_logger().warning("redis_lost_events", said_again=again.rowcount)
 
+    async def measure(self) -> float:
+        """Read the age of the oldest event that waits, in seconds, and set its gauge."""
+        async with self._db.reading() as view:
+            oldest = await view.scalar(_OLDEST)
+        age_s = max(0.0, float(oldest or 0))  # a clock ahead of the database's must not look like a lead
+        _lag.labels(self._service).set(age_s)
+        return age_s
+
+    async def _watch_lag(self, stop: asyncio.Event) -> None:
+        """Measure beside the carrying: when Redis is away, or hangs, the lag is what an alert must see grow."""
+        while not stop.is_set():
+            try:
+                await self.measure()
+            except (OSError, LedgerLinkError) as error:
+                structlog.get_logger().warning("lag_unmeasured", reason=str(error))
+            await _sleep(stop, _MEASURE_EVERY_S)
+
     async def _tidy(self) -> None:
-        """Once a minute: measure the lag, forget old rows, and cut what every group has read from the stream."""
+        """Once a minute: forget old rows, and cut what every group has read from the stream."""
         if self._clock.monotonic() - self._tidied < _TIDY_EVERY_S:
             return
         self._tidied = self._clock.monotonic()
         async with self._db.transaction() as tx:
-            oldest = await tx.scalar(_OLDEST)
             await tx.execute(_FORGET, {"horizon_s": OUTBOX_RETENTION_S})
-        _lag.labels(self._service).set(float(oldest or 0))
         await trim(self._redis, self._stream)
 
 

@@ -77,7 +77,7 @@ def tasks_of(rt: Runtime, redis: Any, relay: Relay, couriers: Couriers) -> dict[
         await watch_invariants(rt.db, INVARIANTS, stop)
 
     async def gauges(stop: asyncio.Event) -> None:
-        await sweep.watch_unfinished(rt.db, stop, every_s=GAUGE_EVERY_S)
+        await sweep.watch_unfinished(rt.db, rt.clock, stop, every_s=GAUGE_EVERY_S)
 
     return {
         "relay": relay.run_forever,

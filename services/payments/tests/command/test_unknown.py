@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ledgerlink_kit.errors import Unavailable
+from ledgerlink_payments.commands.sweep import count_unfinished
 from ledgerlink_payments.connectors import AuthorizationAnswer, AuthorizationOutcome
 
 CARD = "pm_card_visa"
@@ -116,3 +118,29 @@ async def test_news_of_a_silent_provider_is_followed_up(house: Any) -> None:
     await house.hear("authorization.expired", "authorization", key)
     await house.sweep_for(120)
     assert (await house.attempt()).state == "voided"
+
+
+def gauge(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"ledgerlink_payments_{name}", labels)
+
+
+async def test_the_gauges_tell_how_long_nobody_knows_and_how_late_the_sweeper_is(house: Any) -> None:
+    house.provider.lose_after.append("authorize")
+    await house.pay(1000, payment_method=CARD)
+    house.clock.advance(3600)
+    await count_unfinished(house.rt.db, house.clock.now())
+    assert gauge("unknown_attempts") == 1
+    assert gauge("unknown_oldest_seconds") == 3600
+    assert 3000 < (gauge("overdue_seconds", kind="attempt") or 0) <= 3600
+    assert gauge("overdue_seconds", kind="refund") == 0
+    await house.sweep_all()
+    await count_unfinished(house.rt.db, house.clock.now())
+    assert gauge("unknown_attempts") == gauge("unknown_oldest_seconds") == gauge("overdue_seconds", kind="attempt") == 0
+
+
+async def test_work_that_is_yet_to_come_is_not_overdue(house: Any) -> None:
+    house.provider.lose_after.append("authorize")
+    await house.pay(1000, payment_method=CARD)
+    await count_unfinished(house.rt.db, house.clock.now())
+    assert gauge("unfinished", kind="attempt") == 1
+    assert gauge("overdue_seconds", kind="attempt") == 0

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from ledgerlink_contracts.ids import WalletId
@@ -240,14 +241,18 @@ async def test_a_batch_ends_before_the_command_that_would_pass_the_limit_of_post
 
 async def test_past_the_queue_limit_callers_are_told_to_come_back(db: Database) -> None:
     async with committing(db, queue_max=3) as committer:
-        results = await asyncio.gather(
-            *(committer.submit(order(f"{number}")) for number in range(10)), return_exceptions=True
-        )
+        asked = asyncio.gather(*(committer.submit(order(f"{number}")) for number in range(10)), return_exceptions=True)
+        await asyncio.sleep(0)  # all have asked, and the committer has not taken any yet
+        shown = [
+            REGISTRY.get_sample_value(f"ledgerlink_wallet_queue_{name}") for name in ("commands", "limit_commands")
+        ]
+        results = await asked
 
     refused = [result for result in results if isinstance(result, Unavailable)]
     assert len(refused) == 7
     assert all(one.code == "ledger-busy" and one.retry_after_s and not one.outcome_unknown for one in refused)
     assert await count(db, "transfers") == 3
+    assert shown == [3, 3]
 
 
 async def test_stopping_finishes_what_waits_and_takes_no_more(db: Database) -> None:

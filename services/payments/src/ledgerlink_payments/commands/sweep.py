@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from ledgerlink_contracts.ids import AttemptId, PayoutId, RefundId
+from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.ids import uuid7
@@ -22,6 +24,11 @@ _AWAY_S: Final = 2.0
 
 _swept = Counter("ledgerlink_payments_swept_total", "Rows taken up by the sweeper", ["kind"])
 _waiting = Gauge("ledgerlink_payments_unfinished", "Rows that still have work to do", ["kind"])
+_overdue = Gauge("ledgerlink_payments_overdue_seconds", "How long the most overdue row waits to be taken up", ["kind"])
+_unknown = Gauge(
+    "ledgerlink_payments_unknown_attempts", "Attempts whose provider or wallet has not said how they ended"
+)
+_unknown_age = Gauge("ledgerlink_payments_unknown_oldest_seconds", "Age of the oldest attempt of an unknown end")
 
 Advance = Callable[[Runtime, UUID, UUID], Awaitable[None]]
 
@@ -80,11 +87,21 @@ _KINDS: Final[dict[str, tuple[store.Workable, Advance]]] = {
 }
 
 
-async def count_unfinished(db: Database) -> None:
-    """Set the gauges of what still has work to do."""
+async def count_unfinished(db: Database, now: datetime) -> None:
+    """Set the gauges of what still has work to do, how late the work is, and what ended nobody knows how."""
     async with db.reading() as view:
         for kind, (table, _) in _KINDS.items():
-            _waiting.labels(kind).set(await store.unfinished(view, table))
+            rows, due_at = await store.unfinished(view, table)
+            _waiting.labels(kind).set(rows)
+            _overdue.labels(kind).set(_seconds_since(due_at, now))
+        unknown, oldest = await store.unknown_attempts(view)
+    _unknown.set(unknown)
+    _unknown_age.set(_seconds_since(oldest, now))
+
+
+def _seconds_since(moment: datetime | None, now: datetime) -> float:
+    """Seconds from ``moment`` to ``now``; 0 for none and for what is yet to come."""
+    return max(0.0, (now - moment).total_seconds()) if moment else 0.0
 
 
 async def run_forever(rt: Runtime, stop: asyncio.Event) -> None:
@@ -100,11 +117,11 @@ async def run_forever(rt: Runtime, stop: asyncio.Event) -> None:
             await _sleep(stop, pause)
 
 
-async def watch_unfinished(db: Database, stop: asyncio.Event, *, every_s: float) -> None:
+async def watch_unfinished(db: Database, clock: Clock, stop: asyncio.Event, *, every_s: float) -> None:
     """Keep the gauges up to date until ``stop`` is set."""
     while not stop.is_set():
         try:
-            await count_unfinished(db)
+            await count_unfinished(db, clock.now())
         except LedgerLinkError as error:
             structlog.get_logger().warning("gauges_wait", reason=error.detail)
         await _sleep(stop, every_s)

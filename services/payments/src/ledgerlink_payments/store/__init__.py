@@ -186,10 +186,25 @@ async def claim_due(
     return list((await tx.execute(query)).scalars())
 
 
-async def unfinished(view: Tx, table: Workable) -> int:
-    """Count the rows of ``table`` that still have work to do."""
-    query = sa.select(sa.func.count()).where(table.c.next_action_at.is_not(None)).select_from(table)
-    return int((await view.execute(query)).scalar_one())
+async def unfinished(view: Tx, table: Workable) -> tuple[int, datetime | None]:
+    """Count the rows of ``table`` that still have work to do, and give when the first of them is or was due.
+
+    A row that somebody works on is due when its lease ends.
+    """
+    due_at = sa.func.min(sa.func.greatest(table.c.next_action_at, table.c.lease_until))
+    query = sa.select(sa.func.count(), due_at).where(table.c.next_action_at.is_not(None)).select_from(table)
+    rows, first = (await view.execute(query)).one()
+    return int(rows), first
+
+
+async def unknown_attempts(view: Tx) -> tuple[int, datetime | None]:
+    """Count the attempts that ended nobody knows how, and give when the oldest of them was made."""
+    attempts = tables.attempts
+    query = sa.select(sa.func.count(), sa.func.min(attempts.c.created_at)).where(
+        attempts.c.state == AttemptState.UNKNOWN.value, attempts.c.next_action_at.is_not(None)
+    )
+    rows, oldest = (await view.execute(query)).one()
+    return int(rows), oldest
 
 
 async def wake(tx: Tx, table: Workable, row_id: UUID, final: Sequence[str], now: datetime) -> str:

@@ -66,6 +66,7 @@ _commit_seconds = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 _queue_depth = Gauge("ledgerlink_wallet_queue_commands", "Commands that wait for the committer")
+_queue_limit = Gauge("ledgerlink_wallet_queue_limit_commands", "Commands that may wait for the committer at the most")
 _reruns = CounterMetric("ledgerlink_wallet_batch_reruns_total", "Batches that were run again", ["reason"])
 _commands = CounterMetric("ledgerlink_wallet_commands_total", "Commands carried out", ["command", "status"])
 _refusals = CounterMetric("ledgerlink_wallet_refusals_total", "Commands refused, by code", ["code"])
@@ -112,6 +113,8 @@ class Committer:
     async def start(self) -> None:
         """Begin to commit."""
         self._pool = await self._open_pool()
+        _queue_limit.set(self._queue_max)
+        _queue_depth.set_function(lambda: self._queued)
         self._loop = asyncio.create_task(self._run(), name="committer")
 
     async def stop(self) -> None:
@@ -178,9 +181,7 @@ class Committer:
                 self._news.clear()
                 await self._news.wait()
                 continue
-            waiting = self._take()
-            _queue_depth.set(self._queued)
-            await self._commit(waiting)
+            await self._commit(self._take())
 
     def _take(self) -> list[_Waiting]:
         taken: list[_Waiting] = []

@@ -1,0 +1,1 @@
+"""Prometheus and Grafana as code: what rules and panels name, and how they are tried on a running stack."""
