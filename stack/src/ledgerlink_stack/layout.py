@@ -180,14 +180,13 @@ def _own_settings(name: str, home: Home, known: Secrets, ports: Ports) -> dict[s
         }
     if name == "wallet":
         return {
-            "RISK_URL": url("risk"),
             "SELF_FUNDING": "true",
             "CHECKPOINT_KEY": known.checkpoint_key,
             # Each stack is a log of its own, and a log's name says which one it is.
             "CHECKPOINT_ORIGIN": f"ledgerlink.local/{known.stack_id}",
         }
     if name == "risk":
-        return {"WALLET_URL": url("wallet"), "PAYMENTS_URL": url("payments")}
+        return {}
     return {
         "WALLET_URL": url("wallet"),
         "PAYMENTS_URL": url("payments"),

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import sql
 
 from ledgerlink_stack.accounts import Account, can_run, give, identity
 from ledgerlink_stack.ports import LOOPBACK
@@ -243,20 +242,3 @@ def wait_until_ready(dsn: str, alive: Callable[[], bool], timeout_s: float = STA
             )
         time.sleep(POLL_S)
     raise Trouble("PostgreSQL ended while starting.", "See `ledgerlink logs postgres` for its reason.")
-
-
-def create_databases(dsn: str, passwords: Mapping[str, str]) -> None:
-    """Give every service named in `passwords` a role and a database of its own, or renew what is there.
-
-    `dsn` is the superuser's. Nobody but the owner may connect to a database: what a service may not read, it cannot
-    come to depend on.
-    """
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        for name, password in passwords.items():
-            role = sql.Identifier(name)
-            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is None:
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
-            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
-            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
-                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
-            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(role))

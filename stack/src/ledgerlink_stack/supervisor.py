@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from ledgerlink_kit.databases import create_databases
 from ledgerlink_stack import logs, postgres, probes, processes
 from ledgerlink_stack.births import Nursery, start_directly
 from ledgerlink_stack.child import Child
@@ -91,7 +92,7 @@ class Supervisor:
             self._start([*first, *servers])
             if self._until_ready(servers):
                 if self._plan.databases:
-                    postgres.create_databases(self._plan.postgres_dsn, self._plan.databases)
+                    create_databases(self._plan.postgres_dsn, self._plan.databases)
                 self._start([child for child in self._children if child not in servers and child not in first])
                 while not self._stop.wait(TICK_S):
                     self._tick()
