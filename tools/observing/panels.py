@@ -184,6 +184,16 @@ _MONEY: Final = (
             (_rate("ledgerlink_wallet_import_lines_total", "outcome", "wallet"),),
             idle="the demo imports no file",
         ),
+        Panel(
+            "Scheduled transfers a second",
+            (_rate("ledgerlink_wallet_scheduled_occurrences_total", "outcome", "wallet"),),
+            idle="the demo schedules nothing",
+        ),
+        Panel(
+            "Age of the oldest scheduled transfer that is due",
+            (Query("max(ledgerlink_wallet_schedules_lag_seconds)", "due"),),
+            "s",
+        ),
     ),
 )
 
