@@ -11,6 +11,8 @@ import pytest
 from ledgerlink_kit.database_tasks import main
 from ledgerlink_kit.testing.plugin import Templates
 
+# Roles belong to the whole server, which all workers of a run share: one worker at a time may use these.
+pytestmark = pytest.mark.xdist_group("database tasks")
 SERVICES = ("task_one", "task_two")
 
 
