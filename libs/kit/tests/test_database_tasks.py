@@ -1,5 +1,6 @@
 """Proves that `create` makes each service a closed database, also twice and at once, and says what is wrong."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from ledgerlink_kit.database_tasks import main
 from ledgerlink_kit.testing.plugin import Templates
 
-# Roles belong to the whole server, which all workers of a run share: one worker at a time may use these.
-pytestmark = pytest.mark.xdist_group("database tasks")
-SERVICES = ("task_one", "task_two")
+# Roles belong to the whole server, which all workers of a run share: each has names of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+ONE, TWO = SERVICES = (f"task_one_{WORKER}", f"task_two_{WORKER}")
+URL_OF_ONE, URL_OF_TWO = (f"{name.upper()}_DATABASE_URL" for name in SERVICES)
 
 
 def urls_beside(admin: str, password: str) -> dict[str, str]:
@@ -41,10 +43,10 @@ def current_user(url: str) -> str:
 
 def test_each_service_gets_a_database_that_nobody_else_may_enter(given: dict[str, str]) -> None:
     assert main(["create", *SERVICES], given) is None
-    one, two = given["TASK_ONE_DATABASE_URL"], given["TASK_TWO_DATABASE_URL"]
+    one, two = given[URL_OF_ONE], given[URL_OF_TWO]
     assert [current_user(one), current_user(two)] == list(SERVICES)
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        current_user(one.removesuffix("task_one") + "task_two")
+        current_user(one.removesuffix(ONE) + TWO)
 
 
 def test_again_and_at_once_changes_nothing_but_renews_the_password(given: dict[str, str]) -> None:
@@ -53,9 +55,9 @@ def test_again_and_at_once_changes_nothing_but_renews_the_password(given: dict[s
         assert [one.result() for one in done] == [None] * 4
     renewed = {name: value.replace("first-password", "second") for name, value in given.items()}
     assert main(["create", *SERVICES], renewed) is None
-    assert current_user(renewed["TASK_ONE_DATABASE_URL"]) == "task_one"
+    assert current_user(renewed[URL_OF_ONE]) == ONE
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        current_user(given["TASK_ONE_DATABASE_URL"])
+        current_user(given[URL_OF_ONE])
 
 
 def test_migrate_brings_a_services_database_to_its_head(database_templates: Templates) -> None:
