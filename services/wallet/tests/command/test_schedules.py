@@ -369,6 +369,39 @@ async def test_a_cancel_sees_a_commit_that_is_under_way_without_its_worker(db: D
         assert [one.transfer for one in await world.ended(id_)] == [transfer_of(id_, 0, 0)]
 
 
+_LOSE_LOCKS = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'scheduled_transfers'::regclass "
+    "AND mode = 'RowShareLock' AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.mark.parametrize("verb", [cancel_schedule, pause_schedule])
+async def test_what_a_worker_without_its_lock_still_sends_moves_nothing_after_the_answer(
+    db: Database, verb: Any
+) -> None:
+    async with world_on(db) as world:
+        await world.fund(1_000)
+        id_ = await world.schedule()
+        world.watched.go.clear()
+        working = asyncio.create_task(world.work())
+        await world.watched.reached.wait()
+        async with db.reading() as view:
+            assert list(await view.scalars(_LOSE_LOCKS)) == [True]
+        changed = await verb(world.runtime, MANDATE, id_)
+        world.watched.go.set()
+        await asyncio.gather(working, return_exceptions=True)
+        moved = await world.transfers()
+        world.clock.advance(86_400)
+        if changed.state is ScheduleState.PAUSED:
+            await resume_schedule(world.runtime, MANDATE, id_)
+        await world.all()
+        ended = [one.state.value for one in await world.ended(id_)]
+
+        assert moved == 0
+        assert ended == ([] if changed.state is ScheduleState.CANCELED else ["skipped", "executed"])
+        assert (await audit(db, SystemClock())).clean
+
+
 async def test_pauses_and_cancels_at_once_with_workers_leave_one_truth(db: Database) -> None:
     async with world_on(db) as world:
         await world.fund(1_000)

@@ -123,12 +123,13 @@ def _put_off(row: Row[Any], reason: str, now: datetime) -> Turn:
 
 async def posted_of(tx: Tx, rows: Sequence[Row[Any]]) -> dict[Any, Posted]:
     """Give, by schedule, the transfers that stand already for the next occurrences of ``rows``."""
-    ids = {_transfer_of(row).uuid: row.id for row in rows}
+    ids = {next_transfer(row).uuid: row.id for row in rows}
     found = await tx.execute(_POSTED, {"ids": list(ids)})
     return {ids[one.id]: Posted(TransferId(one.id), one.recorded_at) for one in found}
 
 
-def _transfer_of(row: Row[Any]) -> TransferId:
+def next_transfer(row: Row[Any]) -> TransferId:
+    """Give the id of the transfer that carries out the next occurrence of ``row``, or its next try."""
     return transfer_of(ScheduleId(row.id), row.next_number, row.tries)
 
 
@@ -141,7 +142,7 @@ def _command(row: Row[Any]) -> PostTransfer:
         currency=row.currency,
     )
     order = TransferOrder(kind=KIND, postings=[posting], reference=row.reference, metadata=row.metadata)
-    return transfer_from(order, _transfer_of(row), row.owner)
+    return transfer_from(order, next_transfer(row), row.owner)
 
 
 async def _turned(tx: Tx, told: Sequence[tuple[Row[Any], Answer | LedgerLinkError]], now: datetime) -> list[Turn]:
@@ -154,7 +155,7 @@ async def _turned(tx: Tx, told: Sequence[tuple[Row[Any], Answer | LedgerLinkErro
         if isinstance(one, Answer):
             body = orjson.loads(one.body)
             if one.status < _FIRST_ERROR:
-                posted[row.id] = Posted(_transfer_of(row), datetime.fromisoformat(body["recorded_at"]))
+                posted[row.id] = Posted(next_transfer(row), datetime.fromisoformat(body["recorded_at"]))
             if row.id in posted:
                 turns.append(_found(row, posted[row.id]))
             else:

@@ -21,7 +21,7 @@ from ledgerlink_kit.idempotency import Once, Reply, json_reply, run_once
 from ledgerlink_kit.telemetry import span
 from ledgerlink_kit.zones import zone
 from ledgerlink_wallet.commands.ledger import Mandate
-from ledgerlink_wallet.commands.occurrences import Turn, count, posted_of, write
+from ledgerlink_wallet.commands.occurrences import Turn, count, next_transfer, posted_of, write
 from ledgerlink_wallet.commands.wallets import check_own, owner_of
 from ledgerlink_wallet.domain import schedules as domain
 from ledgerlink_wallet.domain.books import WalletKey
@@ -41,6 +41,11 @@ _STANDING: Final = text(
 )
 _LOCK: Final = text("SELECT * FROM scheduled_transfers WHERE id = :id FOR UPDATE")
 _LOCK_ACCOUNT: Final = text("SELECT FROM accounts WHERE id = :account FOR SHARE")
+_FORBID: Final = text(
+    "INSERT INTO outcomes (id, fields, status, body, recorded_at) "
+    "VALUES (:id, convert_to(:said, 'UTF8'), 409, convert_to(:said, 'UTF8'), :now) ON CONFLICT DO NOTHING"
+)
+_STOPPED: Final = '{"code":"schedule-stopped"}'
 
 _Turning = Callable[[Row[Any], Course, datetime], Step]
 
@@ -149,7 +154,7 @@ async def _change(
         row = await _locked(tx, mandate, id_)
         now = runtime.clock.now()
         if row.state == ScheduleState.ACTIVE.value and wanted is not ScheduleState.ACTIVE:
-            turns.extend(await _settling(tx, row))
+            turns.extend(await _settling(tx, row, now, for_good=wanted is ScheduleState.CANCELED))
             if turns:
                 await write(tx, turns, now)
                 row = await _locked(tx, mandate, id_)
@@ -180,12 +185,17 @@ async def _locked(tx: Tx, mandate: Mandate, id_: ScheduleId) -> Row[Any]:
     return row
 
 
-async def _settling(tx: Tx, row: Row[Any]) -> list[Turn]:
+async def _settling(tx: Tx, row: Row[Any], now: datetime, *, for_good: bool) -> list[Turn]:
     """Tell what is to be recorded first: an occurrence that a worker had posted, or is having posted, when it died.
 
     A commit that is under way without its worker holds the payer's account: whoever has locked that sees how it ended.
+    A worker that lost its lock may still send what is due, so the id that it would use is used up here.
     """
     account = wallet_facts(WalletKey(row.wallet_id), row.currency).id
     await tx.execute(_LOCK_ACCOUNT, {"account": account})
     posted = await posted_of(tx, [row])
-    return [Turn(row, domain.executed(plan_of(row), course_of(row)), posted[row.id])] if posted else []
+    if posted:
+        return [Turn(row, domain.executed(plan_of(row), course_of(row)), posted[row.id])]
+    if for_good or row.try_at <= now:
+        await tx.execute(_FORBID, {"id": next_transfer(row).uuid, "said": _STOPPED, "now": now})
+    return []
