@@ -1,11 +1,11 @@
 """Values out of a cursor, checked: a cursor comes back from a caller, who may have changed it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledgerlink_contracts.wallet.models import YEAR_MAX, YEAR_MIN
-from ledgerlink_kit.pagination import InvalidCursor
+from ledgerlink_kit.pagination import InvalidCursor, decode_cursor, encode_cursor
 
 
 def uuid_in(value: Any) -> UUID:
@@ -39,3 +39,21 @@ def text_in(value: Any) -> str:
     if not isinstance(value, str) or "\x00" in value:
         raise InvalidCursor
     return value
+
+
+class Place(NamedTuple):
+    """Where a page ended in a list that is in the order of a moment and an id."""
+
+    at: datetime
+    id: UUID
+
+
+def place_in(cursor: str) -> Place:
+    """Read where the page before ended. Raises `InvalidCursor`."""
+    position = decode_cursor(cursor, "at", "id")
+    return Place(moment_in(position["at"]), uuid_in(position["id"]))
+
+
+def cursor_at(moment: datetime, id_: UUID) -> str:
+    """Write where a page ends."""
+    return encode_cursor({"at": moment.isoformat(), "id": str(id_)})

@@ -10,9 +10,8 @@ from ledgerlink_contracts.ids import AccountId, HoldId, WalletId
 from ledgerlink_contracts.wallet.models import HoldPage, HoldState, HoldView
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Refused
-from ledgerlink_kit.pagination import decode_cursor, encode_cursor
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
-from ledgerlink_wallet.queries.cursors import moment_in, uuid_in
+from ledgerlink_wallet.queries.cursors import cursor_at, place_in
 
 _COLUMNS: Final = (
     "h.id AS hold_id, h.state, h.amount_minor, h.captured_minor, h.remaining_minor, h.expires_at, h.on_behalf_of, "
@@ -87,8 +86,7 @@ async def holds(view: AsyncConnection, wanted: HoldFilter, *, cursor: str | None
         filters += " AND h.expires_at < :expires_before"
         values["expires_before"] = wanted.expires_before
     if cursor:
-        position = decode_cursor(cursor, "at", "id")
-        values |= {"at": moment_in(position["at"]), "id": uuid_in(position["id"])}
+        values |= place_in(cursor)._asdict()
         filters += (
             " AND h.expires_at >= :at AND (h.expires_at, h.id) > (:at, CAST(:id AS uuid))"
             if wanted.by_expiry
@@ -104,5 +102,5 @@ async def holds(view: AsyncConnection, wanted: HoldFilter, *, cursor: str | None
     if len(found) > limit:
         moment = items[-1].expires_at if wanted.by_expiry else items[-1].recorded_at
         assert moment is not None
-        next_cursor = encode_cursor({"at": moment.isoformat(), "id": str(items[-1].id.uuid)})
+        next_cursor = cursor_at(moment, items[-1].id.uuid)
     return HoldPage(items=items, next_cursor=next_cursor)

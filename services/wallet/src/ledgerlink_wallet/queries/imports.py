@@ -16,7 +16,7 @@ from ledgerlink_contracts.wallet.imports import (
 )
 from ledgerlink_kit.errors import Kind, Refused
 from ledgerlink_kit.pagination import decode_cursor, encode_cursor
-from ledgerlink_wallet.queries.cursors import moment_in, uuid_in, version_in
+from ledgerlink_wallet.queries.cursors import cursor_at, place_in, version_in
 
 COLUMNS: Final = (
     "id, state, label, total_lines, next_line, posted, replayed, refused, malformed, blank, busy_ms, opened_by, "
@@ -76,14 +76,11 @@ async def page(view: AsyncConnection, state: ImportState | None, *, cursor: str 
         filters += " AND state = :state"
         values["state"] = state.value
     if cursor:
-        position = decode_cursor(cursor, "at", "id")
-        values |= {"at": moment_in(position["at"]), "before": uuid_in(position["id"])}
-        filters += " AND (opened_at, id) < (:at, CAST(:before AS uuid))"
+        values |= place_in(cursor)._asdict()
+        filters += " AND (opened_at, id) < (:at, CAST(:id AS uuid))"
     found = (await view.execute(text(_PAGE.format(filters=filters)), values)).all()
     items = [view_of(row) for row in found[:limit]]
-    next_cursor = None
-    if len(found) > limit:
-        next_cursor = encode_cursor({"at": items[-1].opened_at.isoformat(), "id": str(items[-1].id.uuid)})
+    next_cursor = cursor_at(items[-1].opened_at, items[-1].id.uuid) if len(found) > limit else None
     return ImportPage(items=items, next_cursor=next_cursor)
 
 

@@ -24,7 +24,7 @@ from ledgerlink_kit.errors import Refused
 from ledgerlink_kit.pagination import decode_cursor, encode_cursor
 from ledgerlink_wallet.domain.books import Account, AccountFacts
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
-from ledgerlink_wallet.queries.cursors import moment_in, uuid_in, version_in
+from ledgerlink_wallet.queries.cursors import cursor_at, place_in, version_in
 from ledgerlink_wallet.queries.moments import MICROSECOND, NEWEST, version_at
 
 _COLUMNS: Final = (
@@ -183,15 +183,14 @@ async def transfers(view: AsyncConnection, wanted: TransferFilter, *, cursor: st
     values: dict[str, Any] = {"limit": limit + 1}
     values |= {name: value for name, value in wanted._asdict().items() if value is not None}
     if cursor:
-        position = decode_cursor(cursor, "at", "id")
-        values |= {"before_at": moment_in(position["at"]), "before_id": uuid_in(position["id"])}
+        values["before_at"], values["before_id"] = place_in(cursor)
     found = (await view.execute(text(_page(wanted, bool(cursor))), values)).all()
     shown = found[:limit]
     facts = await _facts(view, _account_ids(shown))
     next_cursor = None
     if len(found) > limit:
         moment = shown[-1].effective_at if wanted.by_effective else shown[-1].recorded_at
-        next_cursor = encode_cursor({"at": moment.isoformat(), "id": str(shown[-1].id)})
+        next_cursor = cursor_at(moment, shown[-1].id)
     return TransferPage(items=[TransferRecord(**_record(row, facts)) for row in shown], next_cursor=next_cursor)
 
 

@@ -16,11 +16,10 @@ from ledgerlink_contracts.wallet.models import (
 )
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Refused
-from ledgerlink_kit.pagination import decode_cursor, encode_cursor
 from ledgerlink_wallet.domain.books import Account, WalletKey, unopened
 from ledgerlink_wallet.domain.parties import wallet_facts
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
-from ledgerlink_wallet.queries.cursors import moment_in, uuid_in
+from ledgerlink_wallet.queries.cursors import cursor_at, place_in
 from ledgerlink_wallet.queries.moments import NOW, Moments, balance_at
 
 _ONE: Final = text("SELECT id, owner, currency, label, opened_at FROM wallets WHERE id = :id")
@@ -53,12 +52,12 @@ async def wallets(
     view: AsyncConnection, owner: str, currency: str | None, *, cursor: str | None, limit: int
 ) -> WalletPage:
     """Give a page of the wallets of ``owner`` (with this first currency, if told), the oldest first."""
-    after = decode_cursor(cursor, "at", "id") if cursor else None
+    after = place_in(cursor) if cursor else None
     values = {
         "owner": owner,
         "currency": currency,
-        "after_at": moment_in(after["at"]) if after else None,
-        "after_id": uuid_in(after["id"]) if after else None,
+        "after_at": after.at if after else None,
+        "after_id": after.id if after else None,
         "limit": limit + 1,
     }
     found = list((await view.execute(_PAGE, values)).all())
@@ -66,7 +65,7 @@ async def wallets(
     last = items[-1] if len(found) > limit else None
     return WalletPage(
         items=items,
-        next_cursor=encode_cursor({"at": last.opened_at.isoformat(), "id": str(last.id.uuid)}) if last else None,
+        next_cursor=cursor_at(last.opened_at, last.id.uuid) if last else None,
     )
 
 
