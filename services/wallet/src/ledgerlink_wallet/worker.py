@@ -30,6 +30,7 @@ from ledgerlink_wallet.queries.due import due_holds, schedules_lag_s
 from ledgerlink_wallet.queries.transfers import posted_events
 from ledgerlink_wallet.runtime import Ledger, Owners, WalletSettings
 from ledgerlink_wallet.store import open_pool
+from ledgerlink_wallet.store.writing import TRANSFERS_POSTED
 
 EXPIRY_EVERY_S: Final = 1.0
 EXPIRY_BATCH: Final = 500
@@ -42,7 +43,8 @@ ALERTS_BATCH: Final = 100
 SCHEDULES_EVERY_S: Final = 1.0
 SCHEDULES_BATCH: Final = 200
 
-TELLERS: Final = {TransferPosted.event_type: posted_events}
+TELLERS: Final = {TRANSFERS_POSTED: posted_events, TransferPosted.event_type: posted_events}
+"""The second is what the release before this one wrote: a week's rows, said again when Redis has lost its memory."""
 
 _leaves = Counter("ledgerlink_wallet_leaves_sealed_total", "Leaves that this worker has added to the Merkle tree")
 _tree_size = Gauge("ledgerlink_wallet_tree_size", "Leaves of the Merkle tree at its latest checkpoint")
