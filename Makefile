@@ -119,9 +119,12 @@ aws-lock: bootstrap ## resolve deploy/aws/requirements.in again
 	@deploy/aws/lock.sh
 
 ##@ Tell it
-.PHONY: diagrams
+.PHONY: diagrams slides
 diagrams: bootstrap ## draw docs/architecture/diagrams again where a source changed (asks the package index for D2; ARGS=--all)
 	@$(PYTHON_RUN) tools/diagrams.py $(ARGS)
+
+slides: bootstrap ## export docs/slides to build/slides: HTML, and PDF when there is a Chromium (PDF=required: or fail)
+	@$(PYTHON_RUN) tools/slides.py $(if $(PDF),--pdf $(PDF)) $(ARGS)
 
 ##@ Keep it
 .PHONY: fix export lock clean

@@ -1,12 +1,14 @@
 """Proves that pictures belong to their sources and can be read, and that what pages and slides name is there."""
 
 import importlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import diagrams
 import pytest
+import slides
 import sqlalchemy as sa
 from diagrams import BACKGROUND, COLOR, DARK, FOLDER, ROOT, STYLE, TEXT
 
@@ -20,8 +22,17 @@ CODE = re.compile(r"`([^`\n]+)`")
 TARGET = re.compile(r"\bmake ([a-z][a-z0-9-]+)")
 DRAWN_COLOR = re.compile(r'\b(?:fill|stroke)="(#[0-9a-fA-F]+)"')
 ROOTS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
-PROSE = {"it", "the", "a", "them"}
-"""Words that follow "make" where it is a verb."""
+_NUMBER = r"\d[\d,]*(?:\.\d+)?"
+_COUNTED = "times|percent|ms|transfers|postings|entries|requests|leaves|clients|purchases"
+SPEED = re.compile(
+    rf"\b{_NUMBER}(?: to {_NUMBER})?(?: (?:{_COUNTED})\b|%)"
+    rf"|\b(?:p\d\d) (?:below|above|under) {_NUMBER} \w+"
+    rf"|\bwant {_NUMBER} to {_NUMBER}"
+    r"|\ba (?:half|third|quarter|tenth|twentieth)\b(?: right after a checkpoint)?"
+)
+"""What a sentence about speed or size looks like."""
+PROSE = {"a", "it", "target", "targets", "the", "them"}
+"""Words that follow "make" where no target is meant."""
 
 
 def text_of(page: Path) -> str:
@@ -79,7 +90,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_there_are_pages_and_pictures_to_look_at() -> None:
-    assert len(PICTURES) >= 6
+    assert len(PICTURES) >= 7
     assert {"context.md", "containers.md", "payment.md", "ledger-write.md", "threats.md"} <= {
         page.name for page in PAGES
     }
@@ -163,3 +174,71 @@ def test_a_service_page_names_tables_that_the_service_has(service: str) -> None:
     metadata: sa.MetaData = tables.get("METADATA") or tables["metadata"]
     assert len(named) >= 5
     assert named <= set(metadata.tables)
+
+
+def figures(text: str) -> set[str]:
+    """Figures of speed in ``text``, its lines joined."""
+    return set(SPEED.findall(" ".join(text.split())))
+
+
+def test_the_slides_say_about_speed_only_what_the_readme_says() -> None:
+    readme = " ".join(text_of(ROOT / "README.md").split())
+    said = {figure for deck in slides.decks() for figure in figures(text_of(deck))}
+    assert len(said) >= 7
+    assert {figure for figure in said if figure not in readme} == set()
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "9 to 12 times pgbench",
+        "p99 below 5 ms",
+        "20,000 transfers a second",
+        "costs a third",
+        "we want 3 to 4",
+        "99.9%",
+    ],
+)
+def test_a_figure_of_speed_that_stands_nowhere_is_noticed(claim: str) -> None:
+    readme = " ".join(text_of(ROOT / "README.md").split())
+    assert [figure for figure in figures(claim) if figure not in readme]
+
+
+def test_every_figure_of_the_readmes_speed_is_seen_as_one() -> None:
+    line = text_of(ROOT / "README.md").partition("- Speed, as")[2].partition("\n\n")[0]
+    assert {"1.05 to 1.4 times", "p99 below 50 ms", "2.5 times", "want 8 to 10", "a tenth", "a twentieth"} <= figures(
+        line
+    )
+
+
+def test_a_talk_has_slides_with_a_title_each() -> None:
+    (deck,) = slides.decks()
+    pages = text_of(deck).partition("\n---\n")[2].split("\n---\n")
+    assert 15 <= len(pages) <= 20
+    assert all(len(re.findall(r"^# ", FENCE.sub("", page), re.MULTILINE)) == 1 for page in pages)
+
+
+def test_marp_and_its_lock_name_the_same_versions_and_no_host() -> None:
+    wanted = json.loads((slides.SLIDES / "package.json").read_text())["devDependencies"]
+    lock = json.loads((slides.SLIDES / "package-lock.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert all(entry.get("integrity") and "resolved" not in entry for entry in packages.values())
+
+
+def test_the_browser_is_the_one_that_is_named_or_found_or_none(tmp_path: Path) -> None:
+    mine = tmp_path / "chromium"
+    mine.write_text("#!/bin/sh\n")
+    mine.chmod(0o755)
+    assert slides.browser({"PATH": str(tmp_path)}) == str(mine)
+    assert slides.browser({"CHROME_PATH": str(mine), "PATH": ""}) == str(mine)
+    assert slides.browser({"CHROME_PATH": str(tmp_path / "absent"), "PATH": str(tmp_path)}) is None
+
+
+def test_pictures_and_typeface_go_into_the_page(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text("<svg/>")
+    page = slides.whole('<img src="a.svg"/><img src="https://example.org/b.svg"/>', tmp_path)
+    assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in page
+    assert 'src="https://example.org/b.svg"' in page
+    theme = slides.theme_with_font(text_of(slides.SLIDES / "theme.css"), b"font")
+    assert "url(data:font/woff2;base64,Zm9udA==)" in theme
