@@ -2,6 +2,7 @@
 
 Marp and the typeface come from npm by docs/slides/package-lock.json, to build/marp, once per lock. HTML needs nothing
 else; PDF and pictures need a Chromium, which is left to the machine: without one they are left out, and that is said.
+With one, every slide is measured as well: what runs over its edge fails.
 
 ``python tools/slides.py``                  HTML, and PDF when a browser is there
 ``python tools/slides.py --pdf required``   fail when there is none; ``--pdf no`` leaves it out
@@ -34,6 +35,14 @@ BROWSERS_OF_MACOS: Final = (
     "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
 )
 TIMEOUT_S: Final = 300
+MEASURE: Final = """<script>
+addEventListener("load", () => document.fonts.ready.then(() => {
+  const over = (part) => part.scrollHeight > part.clientHeight + 1 || part.scrollWidth > part.clientWidth + 1;
+  const slides = [...document.querySelectorAll("section")];
+  document.title = "measured " + slides.length + ":" + slides.map((s, n) => (over(s) ? n + 1 : "")).join(" ");
+}));
+</script>"""
+_MEASURED: Final = re.compile(r"<title>measured (\d+):([\d ]*)</title>")
 _PICTURE: Final = re.compile(r'(?<=src=")[^":]+\.svg(?=")')
 
 
@@ -84,6 +93,27 @@ def marp(arguments: list[str], environment: Mapping[str, str]) -> None:
         sys.exit(f"make slides: Marp failed\n{done.stdout.strip()}")
 
 
+def overfull(told: str) -> list[int]:
+    """Numbers of the slides whose content runs over its edge, as `MEASURE` told them in a page's title."""
+    measured = _MEASURED.search(told)
+    if measured is None or not int(measured[1]):
+        sys.exit("make slides: the browser did not measure the slides")
+    return [int(number) for number in measured[2].split()]
+
+
+def measure(deck: Path, theme: Path, found: str, environment: Mapping[str, str]) -> list[int]:
+    """Lay all slides out in the browser, and give the numbers of those that hold too much."""
+    page = OUT / f"{deck.stem}.measured.html"
+    marp([deck.name, "--theme-set", str(theme), "--template", "bare", "--output", str(page)], environment)
+    page.write_text(whole(page.read_text(encoding="utf-8"), SLIDES) + MEASURE, encoding="utf-8")
+    command = [found, "--headless", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
+    if os.geteuid() == 0:
+        command.insert(1, "--no-sandbox")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    page.unlink()
+    return overfull(done.stdout)
+
+
 def export(deck: Path, theme: Path, environment: Mapping[str, str], *, pdf: bool, images: bool) -> None:
     """Export one deck to all forms that are wanted."""
     common = [deck.name, "--theme-set", str(theme)]
@@ -104,7 +134,7 @@ def _say(made: Path) -> None:
 
 
 def main() -> int:
-    """Export every deck; exit code 1 when a PDF was required and cannot be made."""
+    """Export every deck; exit code 1 when a PDF was required and cannot be made, or a slide holds more than fits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pdf", choices=("auto", "required", "no"), default="auto")
     parser.add_argument("--images", action="store_true", help="a PNG of each slide too")
@@ -124,11 +154,15 @@ def main() -> int:
         environment["CHROME_PATH"] = found
     if os.geteuid() == 0:
         environment["CHROME_NO_SANDBOX"] = "1"
+    full = False
     for deck in decks():
         export(deck, theme, environment, pdf=found is not None and options.pdf != "no", images=options.images)
+        for number in measure(deck, theme, found, environment) if found else ():
+            print(f"slides: slide {number} of {deck.name} holds more than fits", file=sys.stderr)
+            full = True
     if found is None and options.pdf == "auto":
         print(f"slides: the PDF was left out, since {missing}")
-    return 0
+    return 1 if full else 0
 
 
 if __name__ == "__main__":

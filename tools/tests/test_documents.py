@@ -12,6 +12,9 @@ import slides
 import sqlalchemy as sa
 from diagrams import BACKGROUND, COLOR, DARK, FOLDER, ROOT, STYLE, TEXT
 
+from ledgerlink_gateway.routes import ROUTES
+from ledgerlink_stack.layout import SERVICES
+
 TOUR = FOLDER.parent
 PAGES = [*sorted(TOUR.glob("*.md")), *sorted((ROOT / "docs" / "slides").glob("*.md")), ROOT / "docs/aws/README.md"]
 PICTURES = [diagrams.picture_of(source) for source in diagrams.sources()]
@@ -242,3 +245,27 @@ def test_pictures_and_typeface_go_into_the_page(tmp_path: Path) -> None:
     assert 'src="https://example.org/b.svg"' in page
     theme = slides.theme_with_font(text_of(slides.SLIDES / "theme.css"), b"font")
     assert "url(data:font/woff2;base64,Zm9udA==)" in theme
+
+
+def test_a_slide_that_holds_too_much_is_told_by_its_number() -> None:
+    assert slides.overfull("<title>measured 3:  </title>") == []
+    assert slides.overfull("<title>measured 3:1  3</title>") == [1, 3]
+    with pytest.raises(SystemExit, match="did not measure"):
+        slides.overfull("<title>LedgerLink</title>")
+
+
+def test_the_ports_of_the_tour_are_those_of_the_local_stack() -> None:
+    rows = re.findall(
+        r"^\| (?:\[(\w+)\]\([^)]*\)|(\w+))[^|]*\| ([\d, ]+) \|", text_of(TOUR / "containers.md"), re.MULTILINE
+    )
+    told = {one or other: [int(port) for port in ports.split(",")] for one, other, ports in rows}
+    assert told == {each.name: [each.port, *([each.worker_port] if each.worker_port else [])] for each in SERVICES}
+
+
+def test_the_gateways_page_leads_where_the_route_table_does() -> None:
+    rows = re.findall(r"^\| (`/[^|]*) \| ([^|]*) \|", text_of(TOUR / "gateway.md"), re.MULTILINE)
+    prefixes = {route.prefix for route in ROUTES}
+    for paths, _ in rows:
+        for path in CODE.findall(paths):
+            public = path if path.startswith("/") else f"/api/v1/{path}"
+            assert any(prefix.startswith(public) for prefix in prefixes), public
