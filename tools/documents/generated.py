@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from documents.markdown import slug
-from documents.schemas import cell, kind, shape, table
+from documents.schemas import cell, kind, said_of, shape, table
 
 OPENAPI: Final = "docs/reference/openapi"
 EVENTS: Final = "docs/reference/events"
@@ -105,12 +105,12 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     said = operation.get("description", operation["summary"]).replace("``", "`")
     parts = [f"### `{method.upper()} {path}`", said]
     given = [
-        f"| `{one['name']}` | {one['in']} | {cell(kind(one['schema']))} | {'yes' if one.get('required') else ''} "
+        f"| `{one['name']}` {one['in']} | {said_of(kind(one['schema']), must=bool(one.get('required')))} "
         f"| {cell(one.get('description', ''))} |"
         for one in operation.get("parameters", ())
     ]
     if given:
-        parts.append("\n".join(["| parameter | in | is | must | says |", "|---|---|---|---|---|", *given]))
+        parts.append("\n".join(["| parameter | is | says |", "|---|---|---|", *given]))
     for media, body in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(f"Body, `{media}`: {_body(body.get('schema', {}))}")
     parts.append("\n".join(["| answers | with | when |", "|---|---|---|", *_answers(operation["responses"])]))

@@ -62,6 +62,11 @@ def _bounds(schema: Schema, least: str, most: str) -> str:
     return f"at most {int(high):,}" if low is None else f"{int(low):,} to {int(high):,}"
 
 
+def said_of(words: str, *, must: bool) -> str:
+    """A cell that tells what a value is, and whether it has to be there."""
+    return cell(f"{words}; required" if must else words)
+
+
 def rows(schema: Schema, link: str = "#", before: str = "", depth: int = 0) -> Iterator[str]:
     """The rows of a table of an object's fields; the fields of an object inside stand under its name and a dot."""
     required = set(schema.get("required", ()))
@@ -71,8 +76,7 @@ def rows(schema: Schema, link: str = "#", before: str = "", depth: int = 0) -> I
         if field.get("default") not in (None, ""):
             said = f"{said + '; ' if said else ''}`{field['default']}` unless given".replace("`True`", "`true`")
             said = said.replace("`False`", "`false`")
-        must = "yes" if name in required else ""
-        yield f"| `{before}{name}` | {cell(kind(field, link))} | {must} | {said} |"
+        yield f"| `{before}{name}` | {said_of(kind(field, link), must=name in required)} | {said} |"
         if inner is not None and depth < DEPTH_MAX:
             yield from rows(inner, link, f"{before}{name}.", depth + 1)
 
@@ -90,7 +94,7 @@ def table(schema: Schema, link: str = "#") -> str:
     found = list(rows(schema, link))
     if not found:
         return f"{kind(schema, link)}\n"
-    return "\n".join(["| field | is | must | says |", "|---|---|---|---|", *found]) + "\n"
+    return "\n".join(["| field | is | says |", "|---|---|---|", *found]) + "\n"
 
 
 def shape(name: str, schema: Schema, level: int = 3) -> str:

@@ -106,7 +106,7 @@ def test_a_schema_is_told_in_words() -> None:
     assert kind({"type": "string", "pattern": "^wal_[0-7][0-9a-z]{25}$"}) == "id, `wal_…`"
     assert kind({"enum": [str(one) for one in range(20)]}) == "`0`, `1` … `19` (20 codes)"
     inner = {"type": "object", "properties": {"b": {"type": "boolean", "default": False, "description": "x | y"}}}
-    assert "| `a.b` | `true` or `false` |  | x \\| y; `false` unless given |" in table({"properties": {"a": inner}})
+    assert "| `a.b` | `true` or `false` | x \\| y; `false` unless given |" in table({"properties": {"a": inner}})
 
 
 def test_every_route_and_every_event_has_its_place_on_a_page() -> None:
