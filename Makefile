@@ -150,6 +150,6 @@ lock: ## resolve the dependencies again (UPGRADE=1: take the newest)
 	@test -x $(BIN)/uv || tools/bootstrap.sh
 	@$(PYTHON_RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
 
-clean: ## remove caches and node_modules; the environment and the data stay
-	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov
+clean: ## remove caches, the site and node_modules; the environment and the data stay
+	@rm -rf build .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -71,13 +71,18 @@ def write_stage(tree: Tree) -> None:
 def build() -> int:
     """Make the site; returns the exit code."""
     started = time.monotonic()
-    write_stage(site_tree())
+    tree = site_tree()
+    write_stage(tree)
     shutil.rmtree(BUILT, ignore_errors=True)
     command = [str(SITE / ".venv" / "bin" / "sphinx-build"), "--builder", "html", "--fail-on-warning", "--quiet"]
     command += ["--conf-dir", str(SITE), "--doctree-dir", str(DOCTREES), "--jobs", "auto", str(STAGED), str(BUILT)]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if code:
         return code
+    for path in stage.pictures(tree):  # those that HTML shows, which Sphinx does not read
+        target = BUILT / stage.place(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, target)
     for path in generated.documents(ROOT):
         target = BUILT / stage.place(f"{path.with_suffix('').relative_to(ROOT).as_posix()}.md")
         shutil.copyfile(path, target.with_name(path.name))

@@ -118,7 +118,7 @@ def _read_html(text: str, line: int, links: list[Link], named: list[str]) -> Non
             for name, value in attrs:
                 if value and (name == "id" or (tag == "a" and name == "name")):
                     named.append(value)
-                elif value and ((tag == "a" and name == "href") or name == "src"):
+                elif value and ((tag == "a" and name == "href") or name in {"src", "srcset"}):
                     links.append(Link(line + self.getpos()[0] - 1, value))
 
     Reader().feed(text)

@@ -23,7 +23,8 @@ PICTURES: Final = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp")
 LEXERS: Final = {".py": "python", ".json": "json", ".yml": "yaml", ".yaml": "yaml", ".sh": "bash", ".toml": "toml"}
 SHOWN_LINES_MAX: Final = 2_000
 _DECK: Final = re.compile(r"\A---\n(?:(?!---\n).*\n)*?marp: *true\n")
-_TARGET: Final = re.compile(r"(?P<before>\]\(<?|\]: +|(?:href|src)=[\"'])(?P<target>[^\s)>\"']+)")
+_TARGET: Final = re.compile(r"(?P<before>\]\(<?|\]: +|(?:href|src|srcset)=[\"'])(?P<target>[^\s)>\"']+)")
+_MADE: Final = re.compile(r"\.md($|#)")
 _TARGET_LINES: Final = 3  # a link's words may go over line ends: its target stands at most so far below its first line
 _ORPHAN: Final = "---\norphan: true\n---\n"
 
@@ -118,7 +119,9 @@ def turned(tree: Tree, path: str) -> str:
     def turn(line: int, found: re.Match[str]) -> str:
         target = found["target"]
         here = line in lines_of.get(target, ()) or found["before"].startswith("]:")
-        return found["before"] + (turns.get(target, target) if here else target)
+        to = turns.get(target, target) if here else target
+        # Sphinx leaves HTML as it is, so its links must name what Sphinx makes.
+        return found["before"] + (_MADE.sub(r".html\1", to) if found["before"].startswith("href") and here else to)
 
     lines = enumerate(tree.texts[path].splitlines(), 1)
     return "".join(f"{_TARGET.sub(partial(turn, line), text)}\n" for line, text in lines)

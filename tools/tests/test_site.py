@@ -1,6 +1,8 @@
 """Proves that the site is made from the tree alone, that its links are turned well, and that faults of it are found."""
 
+import http.server
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,8 @@ TEXTS = {
     "docs/folder/README.md": "# Folder\n\n## Inside\n\n[up](../../README.md) [json](data.json) [self](#inside)\n",
     "docs/folder/Page.md": "# Page\n\n[p]: ../Picture.svg\n\n[p] `[x](README.md)` [x](README.md)\n",
     "docs/folder/data.md": "# Data, made\n\n[data.json](data.json)\n",
-    "docs/late.md": "# Late\n",
+    "docs/late.md": "# Late\n\n<picture><source srcset='Picture.svg'><img src='Picture.svg'></picture>\n"
+    "<a href='folder/Page.md#page'>x</a>\n",
     "services/x/README.md": "# X\n\n[f](../../docs/folder/Page.md)\n",
 }
 TREE = Tree(
@@ -58,6 +61,8 @@ def test_links_are_turned_to_where_things_stand() -> None:
     assert "[up](../readme.md) [json](data.md) [self](#inside)" in pages["folder/index.md"]
     assert "[p]: ../picture.svg" in pages["folder/page.md"]
     assert "[folder](folder/index.md#inside)" in pages["index.md"]
+    assert "<source srcset='picture.svg'><img src='picture.svg'>" in pages["late.md"]
+    assert "<a href='folder/page.html#page'>" in pages["late.md"], "Sphinx does not turn HTML"
     assert "[data.json](data.json)" in pages["folder/data.md"], "a made page offers what it is made from"
     assert stage.pictures(TREE) == ["docs/Picture.svg"]
 
@@ -204,3 +209,20 @@ def test_names_of_this_machine_and_of_examples_are_not_asked() -> None:
     assert not outside.is_asked("http://localhost:8080/docs")
     assert not outside.is_asked("https://ledgerlink.dev/problems/x")
     assert outside.is_asked("https://www.standardwebhooks.com")
+
+
+def test_an_address_that_answers_badly_or_not_at_all_is_told() -> None:
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/good" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_port}"
+        assert [outside.ask(f"{here}/good"), outside.ask(f"{here}/none")] == ["", "answers 404"]
+        server.shutdown()
+    assert outside.ask(f"{here}/good").startswith("cannot be asked: ")
