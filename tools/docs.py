@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from documents import built, generated, links, outside, stage
@@ -51,38 +52,39 @@ def site_tree() -> Tree:
 
 
 def write_stage(tree: Tree) -> None:
-    """Write what Sphinx reads; files that stay the same keep their times, so that a second build is short."""
-    places = stage.staged(tree, lambda path: (ROOT / path).read_text("utf-8"))
-    for place, text in places.items():
+    """Write what Sphinx reads, all of it anew: Sphinx warns about a page only when it reads it."""
+    for folder in (STAGED, DOCTREES, BUILT):
+        shutil.rmtree(folder, ignore_errors=True)
+    for place, text in stage.staged(tree, lambda path: (ROOT / path).read_text("utf-8")).items():
         file = STAGED / place
-        if not file.exists() or file.read_text("utf-8") != text:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, "utf-8")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+    copy_pictures(tree, STAGED)
+
+
+def copy_pictures(tree: Tree, folder: Path) -> None:
+    """Copy the pictures that pages show to their places under ``folder``."""
     for path in stage.pictures(tree):
-        file = STAGED / stage.place(path)
+        file = folder / stage.place(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, file)
-    kept = {STAGED / place for place in places} | {STAGED / stage.place(path) for path in stage.pictures(tree)}
-    for file in STAGED.rglob("*"):
-        if file.is_file() and file not in kept:
-            file.unlink()
 
 
 def build() -> int:
     """Make the site; returns the exit code."""
     started = time.monotonic()
     tree = site_tree()
+    for sentence in (collisions := stage.collisions(tree)):
+        print(sentence)
+    if collisions:
+        return 1
     write_stage(tree)
-    shutil.rmtree(BUILT, ignore_errors=True)
     command = [str(SITE / ".venv" / "bin" / "sphinx-build"), "--builder", "html", "--fail-on-warning", "--quiet"]
     command += ["--conf-dir", str(SITE), "--doctree-dir", str(DOCTREES), "--jobs", "auto", str(STAGED), str(BUILT)]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if code:
         return code
-    for path in stage.pictures(tree):  # those that HTML shows, which Sphinx does not read
-        target = BUILT / stage.place(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, target)
+    copy_pictures(tree, BUILT)  # for those that HTML shows, which Sphinx does not read
     for path in generated.documents(ROOT):
         target = BUILT / stage.place(f"{path.with_suffix('').relative_to(ROOT).as_posix()}.md")
         shutil.copyfile(path, target.with_name(path.name))

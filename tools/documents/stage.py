@@ -147,6 +147,16 @@ def staged(tree: Tree, text_of: Callable[[str], str]) -> dict[str, str]:
     return found
 
 
+def collisions(tree: Tree) -> list[str]:
+    """Files that would stand at one place of the site, one sentence for each two."""
+    taken: dict[str, str] = {}
+    return [
+        f"{path} and {taken[place(path)]} would both stand at {place(path)}: rename one"
+        for path in sorted([*tree.pages, *shown(tree), *pictures(tree)])
+        if taken.setdefault(place(path), path) != path
+    ]
+
+
 def pictures(tree: Tree) -> list[str]:
     """The pictures that pages show or link."""
     targets = {resolve(path, _path_of(link)) for path, page in tree.pages.items() for link in _inside(page.links)}

@@ -85,6 +85,12 @@ def test_a_program_and_a_folder_are_shown() -> None:
     assert long.endswith("… 5 more lines.\n")
 
 
+def test_two_files_at_one_place_are_told() -> None:
+    assert stage.collisions(TREE) == []
+    both = Tree(TREE.files | {"LATE.md"}, {**TEXTS, "LATE.md": "# Late again\n"})
+    assert stage.collisions(both) == ["docs/late.md and LATE.md would both stand at late.md: rename one"]
+
+
 def test_slides_are_no_page() -> None:
     assert stage.is_deck("---\ntheme: x\nmarp: true\n---\n# Slide\n")
     assert not stage.is_deck("---\ntheme: x\n---\nmarp: true\n")
