@@ -12,6 +12,7 @@ ARGS ?=
 QUICK ?=
 ENTRIES ?=
 PROFILES ?=
+PORT ?=
 UPGRADE ?=
 
 .PHONY: help
@@ -69,7 +70,7 @@ test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and 
 coverage: bootstrap ## the tests again, measuring branches
 	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e and not system" --cov --cov-report=term $(ARGS)
 
-check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, migrations, lock
+check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, links, migrations, lock
 	@$(PYTHON_RUN) tools/check.py $(ARGS)
 
 e2e: bootstrap ## run the Postman collections against the stack (starts it when it is down)
@@ -97,6 +98,24 @@ bench-drivers: bootstrap ## asyncpg beside psycopg 3, by the committer's batches
 
 bench-audit: bootstrap ## the audit of ten million entries, and one changed digit after another found (QUICK=1; ENTRIES=N)
 	@$(PYTHON_RUN) bench/ledger/audit.py $(if $(QUICK),--quick) $(if $(ENTRIES),--entries $(ENTRIES)) $(ARGS)
+
+##@ Read it
+.PHONY: docs docs-serve docs-external docs-lock
+docs: docs-bootstrap ## make the site in build/docs from all pages, and check every link of it
+	@$(PYTHON_RUN) tools/docs.py build
+
+docs-serve: docs ## look at the site, at http://127.0.0.1:8000, until Ctrl-C (PORT=9000)
+	@$(PYTHON_RUN) tools/docs.py serve $(if $(PORT),--port $(PORT)) $(ARGS)
+
+docs-external: bootstrap ## ask every outside address that the documents name (needs a network)
+	@$(PYTHON_RUN) tools/docs.py external $(ARGS)
+
+.PHONY: docs-bootstrap
+docs-bootstrap: bootstrap
+	@tools/site/bootstrap.sh
+
+docs-lock: bootstrap ## resolve tools/site/requirements.in again
+	@tools/site/lock.sh
 
 ##@ Put it on AWS
 .PHONY: aws-bootstrap aws-synth aws-lint aws-test aws-rollout aws-lock
@@ -139,6 +158,6 @@ lock: ## resolve the dependencies again (UPGRADE=1: take the newest)
 	@test -x $(BIN)/uv || tools/bootstrap.sh
 	@$(PYTHON_RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
 
-clean: ## remove caches and node_modules; the environment and the data stay
+clean: ## remove caches, what was built (the site, slides) and node_modules; the environment and the data stay
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov build
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -28,6 +28,8 @@ SCRIPTS = (
     "deploy/compose/redis-answers",
     "deploy/aws/bootstrap.sh",
     "deploy/aws/lock.sh",
+    "tools/site/bootstrap.sh",
+    "tools/site/lock.sh",
 )
 # Distributions that are used without being imported, or imported as part of another: deptry cannot see either.
 USED_UNSEEN = {
@@ -105,6 +107,7 @@ def checks() -> list[Check]:
         Check("migrations", "one head, sound SQL", [[PYTHON, "tools/migrations.py"]]),
         Check("dependencies", "declared is what is imported", [deptry(member) for member in members()]),
         Check("tidy", "house rules, hosts, paths, secrets", [[str(BIN / "ledgerlink-tidy")]]),
+        Check("links", "what documents name is there", [[PYTHON, "tools/docs.py", "links"]]),
         Check("lint", "ruff, all rules", [[str(BIN / "ruff"), "check", "--quiet", "--output-format=concise", "."]]),
         Check("format", "ruff's one form", [[str(BIN / "ruff"), "format", "--check", "--quiet", "."]]),
         Check("lock", "requirements.lock is fresh", [[PYTHON, "tools/lock.py", "--check"]]),

@@ -52,6 +52,18 @@ def test_whole_books_end_in_zero_and_say_how_fast_they_were_read(
     assert told["rss_mib"] > 0
 
 
+@pytest.mark.parametrize(("columns", "explained"), [(80, False), (160, True)])
+def test_the_names_of_checks_are_whole_at_any_width(
+    books: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, explained: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["audit", "--database-url", books]) == 0
+    said = capsys.readouterr().out
+    assert "accounts_equal_their_entries" in said
+    assert ("what must hold" in said) is explained
+    assert max(len(line) for line in said.splitlines()) <= columns
+
+
 def test_broken_books_end_in_one_and_name_the_row(books: str, capsys: pytest.CaptureFixture[str]) -> None:
     with psycopg.connect(books, autocommit=True) as connection:
         connection.execute(b"UPDATE wallets SET owner = 'usr_y'")

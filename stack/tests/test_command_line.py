@@ -154,6 +154,14 @@ def test_settings_are_printed_without_secrets_unless_asked(run: Run, home: Home)
     assert secrets["admin_password"] in run("env", "--reveal").stdout
 
 
+def test_one_setting_is_printed_alone_and_an_unknown_one_is_refused(run: Run, home: Home) -> None:
+    shown = run("env", "LEDGERLINK_ADMIN_PASSWORD").stdout
+    assert shown == json.loads(home.secrets_file.read_text())["admin_password"] + "\n"
+    unknown = run("env", "LEDGERLINK_NOTHING")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "No setting is called LEDGERLINK_NOTHING." in unknown.stderr
+
+
 def test_settings_for_tools_are_written_for_their_owner_only(run: Run, home: Home) -> None:
     file = home.path / ".env"
     assert run("env", "--write", str(file)).returncode == 0

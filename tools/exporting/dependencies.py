@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from exporting.workspace import REFERENCE, ROOT
 
 PAGE = f"{REFERENCE}/dependencies.md"
+SITE = "tools/site/requirements.in"
 MEMBERS = ("libs/*", "services/*", "stack", "tools/tidy")
 NPM = ("package.json", "docs/slides/package.json")
 
 
 def declared() -> set[str]:
-    """Names of all direct dependencies: the members', the development group's, and npm's."""
+    """Names of all direct dependencies: the members', the development group's, npm's, and the site's."""
     names: set[str] = set()
     members = [path for place in MEMBERS for path in ROOT.glob(f"{place}/pyproject.toml")]
     for path in [ROOT / "pyproject.toml", *members]:
@@ -23,6 +24,8 @@ def declared() -> set[str]:
     for place in NPM:
         npm = json.loads((ROOT / place).read_text())
         names |= {*npm.get("dependencies", {}), *npm.get("devDependencies", {})}
+    site = re.findall(r"(?m)^[A-Za-z0-9._-]+", (ROOT / SITE).read_text())
+    names |= {name.lower() for name in site}
     return {name for name in names if not name.startswith("ledgerlink")}
 
 

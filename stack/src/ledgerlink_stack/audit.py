@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ledgerlink_wallet.queries.auditing.looking import Check
 
 CLEAN, BROKEN = 0, 1
+EXPLAINED_COLUMNS_MIN = 110
+"""How wide a terminal must be for the table to say what each check holds; names are never shortened."""
 _EVERY_S = 5.0
 """How often a log, where no bar can move, is told how far it is."""
 
@@ -165,12 +167,17 @@ def _summary(view: AuditView, seconds: float, key: VerifierKey | None) -> dict[s
 
 
 def _report(view: AuditView, seconds: float, key: VerifierKey | None, console: Console) -> None:
-    table = Table("check", "what must hold", title=None)
+    explained = console.width >= EXPLAINED_COLUMNS_MIN
+    table = Table(title=None)
+    table.add_column("check", no_wrap=True)  # whole: it is what --check takes
+    if explained:
+        table.add_column("what must hold")
     for heading in ("looked at", "seconds", "differences"):
         table.add_column(heading, justify="right")
     for check in view.checks:
         found = f"[bold red]{len(check.differences)}[/]" if check.differences else "[green]none[/]"
-        table.add_row(check.name, check.description, f"{check.examined:,}", f"{check.seconds:.2f}", found)
+        sentence = [check.description] if explained else []
+        table.add_row(check.name, *sentence, f"{check.examined:,}", f"{check.seconds:.2f}", found)
     console.print(table)
     for check in view.checks:
         for difference in check.differences:

@@ -267,7 +267,7 @@ SECRET_NAMES = ("PASSWORD", "SECRET", "KEY", "CLIENTS", "DATABASE_URL", "REDIS_U
 
 
 def env(desk: Desk, arguments: argparse.Namespace) -> int:
-    """Print the settings of all services, secrets masked, or write them whole to a file for other tools."""
+    """Print the settings of all services, secrets masked, or one of them whole, or write all to a file for tools."""
     desk.home.create()
     known = load_secrets(desk.home, DATABASES, CLIENTS)
     ports = choose_ports(desk.given)
@@ -278,6 +278,11 @@ def env(desk: Desk, arguments: argparse.Namespace) -> int:
     }
     for service in SERVICES:
         values.update(settings_of(service, desk.home, known, ports, desk.given))
+    if arguments.name:
+        if arguments.name not in values:
+            raise Trouble(f"No setting is called {arguments.name}.", "`ledgerlink env` lists them.")
+        print(values[arguments.name])
+        return 0
     if arguments.write:
         file = Path(arguments.write)
         with trouble_with_files(file.absolute().parent):
@@ -405,6 +410,7 @@ def parser() -> argparse.ArgumentParser:
     health = verb("doctor", doctor)
     health.add_argument("--json", action="store_true", help="for programs")
     settings = verb("env", env)
+    settings.add_argument("name", nargs="?", help="print the value of this setting alone, also of a secret")
     settings.add_argument("--reveal", action="store_true", help="print secrets too")
     settings.add_argument("--write", metavar="FILE", help="write everything, secrets too, to FILE (0600)")
     verb(
