@@ -13,6 +13,7 @@ QUICK ?=
 ENTRIES ?=
 PROFILES ?=
 UPGRADE ?=
+SUITE ?=
 
 .PHONY: help
 help: ## list the targets
@@ -72,8 +73,8 @@ coverage: bootstrap ## the tests again, measuring branches
 check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, migrations, lock
 	@$(PYTHON_RUN) tools/check.py $(ARGS)
 
-e2e: bootstrap ## run the Postman collections against the stack (starts it when it is down)
-	@$(PYTHON_RUN) tools/e2e.py $(ARGS)
+e2e: bootstrap ## run the Postman collections against the stack (starts it when it is down; SUITE=direct|gateway|extended|wallet|payments)
+	@$(PYTHON_RUN) tools/e2e.py $(if $(SUITE),--suite $(SUITE)) $(ARGS)
 
 crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
