@@ -113,7 +113,7 @@ bench-audit: bootstrap ## the audit of ten million entries, and one changed digi
 	@$(PYTHON_RUN) bench/ledger/audit.py $(if $(QUICK),--quick) $(if $(ENTRIES),--entries $(ENTRIES)) $(ARGS)
 
 ##@ Put it on AWS
-.PHONY: aws-bootstrap aws-synth aws-lint aws-test aws-rollout aws-lock
+.PHONY: aws-bootstrap aws-synth aws-lint aws-test aws-rollout aws-deploy aws-lock
 aws-bootstrap: bootstrap ## make deploy/aws/.venv from its own lock
 	@deploy/aws/bootstrap.sh
 
@@ -128,6 +128,9 @@ aws-test: aws-bootstrap ## assertions on the templates, and a deploy to a local 
 
 aws-rollout: aws-bootstrap ## bring a release in ECR to AWS (ARGS="dev 1.2.3"; back: ARGS="dev 1.2.2 --no-migrations")
 	@deploy/aws/.venv/bin/python deploy/aws/rollout.py $(ARGS)
+
+aws-deploy: aws-bootstrap ## verify a published release, copy it to ECR, roll it out (what and where: by the environment, see the program)
+	@deploy/aws/.venv/bin/python deploy/aws/deploy.py
 
 aws-lock: bootstrap ## resolve deploy/aws/requirements.in again
 	@deploy/aws/lock.sh
