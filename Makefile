@@ -73,7 +73,7 @@ image-push: bootstrap ## bring the image to IMAGE=ghcr.io/owner/name under this 
 	@$(PYTHON_RUN) tools/image.py push
 
 ##@ Prove it
-.PHONY: test check e2e crash coverage observability-check observability-live
+.PHONY: test check ci e2e crash coverage observability-check observability-live
 test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and the system ones)
 	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e$(if $(QUICK), and not system and not slow)" $(ARGS)
 
@@ -82,6 +82,9 @@ coverage: bootstrap ## the tests again, measuring branches
 
 check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, migrations, lock
 	@$(PYTHON_RUN) tools/check.py $(ARGS)
+
+ci: ## the whole proof on a clean machine: check, test, e2e and a small demo (twenty minutes)
+	@.ci/run
 
 e2e: bootstrap ## run the Postman collections against the stack (starts it when it is down; SUITE=direct|gateway|extended|wallet|payments)
 	@$(PYTHON_RUN) tools/e2e.py $(if $(SUITE),--suite $(SUITE)) $(ARGS)
@@ -156,7 +159,7 @@ supply-lock: bootstrap ## resolve tools/supply/requirements.in again
 	@$(PYTHON_RUN) tools/supply.py lock
 
 ##@ Keep it
-.PHONY: fix export lock clean
+.PHONY: fix export lock lint-workflows rehearse clean
 fix: bootstrap ## format, and mend what ruff can mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix .
@@ -167,6 +170,12 @@ export: bootstrap ## write docs/reference, .env.example and the dashboards from 
 lock: ## resolve the dependencies again (UPGRADE=1: take the newest)
 	@test -x $(BIN)/uv || tools/bootstrap.sh
 	@$(PYTHON_RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
+
+lint-workflows: bootstrap ## our laws for .github/workflows, actionlint with shellcheck, zizmor (part of check)
+	@$(PYTHON_RUN) tools/workflows.py lint
+
+rehearse: bootstrap ## the make lines of a workflow's job, run on this machine by act (ARGS="check" or "nightly/audit")
+	@$(PYTHON_RUN) tools/workflows.py rehearse $(ARGS)
 
 clean: ## remove caches and node_modules; the environment and the data stay
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov build
