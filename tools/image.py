@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,15 +22,18 @@ from typing import Final
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL: Final = "ledgerlink:local"
 NAME: Final = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+")
-DIGEST: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
+ABSENT: Final = re.compile("no such manifest|(manifest|name)[ _]unknown|not found|denied", re.IGNORECASE)
+"""How registries say that they have no such image; GitHub's says `denied` of a package that was never pushed."""
+DIGEST: Final = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a program said: its exit code and its output."""
+    """What a program said: its exit code, its output, its complaints."""
 
     code: int
     output: str = ""
+    errors: str = ""
 
 
 Run = Callable[[Sequence[str]], Answer]
@@ -40,9 +44,23 @@ class ImageTrouble(Exception):
 
 
 def run(command: Sequence[str]) -> Answer:
-    """Run a program: what it says on its error stream is shown, what it says on the other is given back."""
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    return Answer(done.returncode, done.stdout)
+    """Run a program; what it complains of is shown while it runs and given back with its output."""
+    complaints: list[str] = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        reader = threading.Thread(target=_pass_on, args=(process, complaints))
+        reader.start()
+        assert process.stdout is not None
+        output = process.stdout.read()
+        reader.join()
+    return Answer(process.returncode, output, "".join(complaints))
+
+
+def _pass_on(process: subprocess.Popen[str], complaints: list[str]) -> None:
+    """Show a program's error stream line by line, and keep it."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        print(line, end="", file=sys.stderr, flush=True)
+        complaints.append(line)
 
 
 def version() -> str:
@@ -74,16 +92,21 @@ def push(do: Run, name: str, release: str) -> str:
     if NAME.fullmatch(name) is None:
         raise ImageTrouble(f"IMAGE={name or '(nothing)'} is no image's name: host/path, and no tag")
     target = f"{name}:{release}"
-    if do(["docker", "manifest", "inspect", target]).code == 0:
+    # Docker speaks plain HTTP to a registry on this machine by itself, but for this question.
+    plainly = ["--insecure"] if name.startswith(("localhost:", "127.0.0.1:")) else []
+    there = do(["docker", "manifest", "inspect", *plainly, target])
+    if there.code == 0:
         raise ImageTrouble(f"{target} is there already, and a release never moves: raise the version")
-    for command in (["docker", "tag", LOCAL, target], ["docker", "push", "--quiet", target]):
-        if do(command).code:
-            raise ImageTrouble(f"`{' '.join(command)}` failed, see above")
-    told = do(["docker", "image", "inspect", "--format", "{{range .RepoDigests}}{{println .}}{{end}}", target]).output
-    found = [match[1] for line in told.split() if line.startswith(f"{name}@") and (match := DIGEST.search(line))]
-    if len(found) != 1:
-        raise ImageTrouble(f"{target} was pushed, but the engine does not say one digest of it: {told.split()}")
-    return found[0]
+    if ABSENT.search(there.errors) is None:
+        raise ImageTrouble(f"whether {target} is there already is unknown, see above; nothing was pushed")
+    if do(["docker", "tag", LOCAL, target]).code:
+        raise ImageTrouble(f"there is no {LOCAL}: run `make image` first")
+    # The registry's word: an engine may know an image by another digest than the one it was pushed under.
+    pushed = do(["docker", "push", target])
+    digests = DIGEST.findall(pushed.output)
+    if pushed.code or len(digests) != 1:
+        raise ImageTrouble(f"{target} was not pushed, or under no digest, see above:\n{pushed.output}")
+    return digests[0]
 
 
 def tell(outputs: Mapping[str, str], file: str | None) -> None:
