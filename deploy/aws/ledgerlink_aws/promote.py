@@ -79,7 +79,7 @@ def _in_ecr(ecr: Any, version: str) -> str | None:
         told = ecr.describe_images(repositoryName=APP_IMAGE, imageIds=[{"imageTag": version}])
     except ecr.exceptions.ImageNotFoundException:
         return None
-    return told["imageDetails"][0]["imageDigest"]
+    return told["imageDetails"][0]["imageDigest"] if told["imageDetails"] else None
 
 
 def _log_in(ecr: Any, do: Run) -> str:
