@@ -80,7 +80,7 @@ test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and 
 coverage: bootstrap ## the tests again, measuring branches
 	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e and not system" --cov --cov-report=term $(ARGS)
 
-check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, migrations, lock
+check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, migrations, lock, workflows
 	@$(PYTHON_RUN) tools/check.py $(ARGS)
 
 ci: ## the whole proof on a clean machine: check, test, e2e and a small demo (twenty minutes)

@@ -157,6 +157,7 @@ def rehearse(names: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             command = [str(BIN / "uv"), "tool", "run", "--quiet", "--from", ACT, "act"]
             command += ["--workflows", str(file), "--job", job, "--platform", "ubuntu-24.04=-self-hosted"]
+            command += ["--concurrent-jobs", "1"]  # a matrix would meet itself at our ports
             command += ["--no-cache-server", *stand_ins(Path(folder), file.read_text())]
             # The job's own make must not take over the settings that this one was given.
             clean = {key: value for key, value in os.environ.items() if key not in OF_MAKE}
