@@ -5,6 +5,7 @@ that is down is started for the run and stopped after it; a stack that is up is 
 
 ``python tools/e2e.py``                    all collections, both ways
 ``python tools/e2e.py wallet --only direct`` one collection, one way
+``python tools/e2e.py --suite extended``   one of the CI's jobs; together they are all collections, both ways
 """
 
 import argparse
@@ -26,6 +27,14 @@ LEDGERLINK = str(ROOT / ".venv" / "bin" / "ledgerlink")
 NEWMAN = ROOT / "node_modules" / "newman" / "bin" / "newman.js"
 SUFFIX = ".postman_collection.json"
 WAYS = ("gateway", "direct")
+# What the CI runs beside each other: a suite's collections and ways. A test holds that nothing is left out.
+SUITES = {
+    "direct": (("identity",), ("direct",)),
+    "gateway": (("identity",), ("gateway",)),
+    "extended": (("identity-extended",), WAYS),
+    "wallet": (("wallet", "ledger"), WAYS),
+    "payments": (("payments", "risk"), WAYS),
+}
 REQUEST_TIMEOUT_MS = 20_000
 WAY_TIMEOUT_S = 300
 
@@ -92,22 +101,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="collection", help="all when none is given")
     parser.add_argument("--only", choices=WAYS, help="one way instead of both")
+    parser.add_argument("--suite", choices=SUITES, help="one of the CI's jobs, instead of names and a way")
     options = parser.parse_args()
-    chosen = collections(options.names)
+    if options.suite and (options.names or options.only):
+        parser.error("--suite names collections and ways by itself")
+    names, ways = SUITES[options.suite] if options.suite else (options.names, (options.only,) if options.only else WAYS)
+    chosen = collections(names)
     install_newman()
     ours = stack_is_down()
     try:
         if subprocess.run([LEDGERLINK, "up"], cwd=ROOT, check=False).returncode:
             return 1  # it has said why
         known = settings()
-        ways = [options.only] if options.only else list(WAYS)
         results = [(path.name.removesuffix(SUFFIX), way, run(path, way, known)) for path in chosen for way in ways]
     finally:
         if ours:
             subprocess.run([LEDGERLINK, "down"], cwd=ROOT, check=False)
     print()
     for name, way, passed in results:
-        print(f"  {name:12} {way:8} {'ok' if passed else 'FAILED'}")
+        print(f"  {name:18} {way:8} {'ok' if passed else 'FAILED'}")
     failed = [result for result in results if not result[2]]
     print(f"\ne2e: {len(results) - len(failed)} of {len(results)} passed")
     return 1 if failed else 0

@@ -7,7 +7,8 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-APP_IMAGE: Final = "ledgerlink/app"
+from ledgerlink_aws.wiring import APP_IMAGE
+
 OTEL_IMAGE: Final = "ledgerlink/otel-collector"
 GITHUB_TOKENS: Final = "token.actions.githubusercontent.com"
 

@@ -9,6 +9,8 @@ log ever holds one. Names are those that the services read: tests compare them w
 from dataclasses import dataclass, field
 from typing import Final
 
+APP_IMAGE: Final = "ledgerlink/app"
+"""Our image's repository in ECR."""
 OTLP: Final = "http://127.0.0.1:4318"
 
 BASE64_SUFFIX: Final = "A="
