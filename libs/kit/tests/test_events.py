@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisAway
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.inbox import Consumer, Envelope
+from ledgerlink_kit.limits import STREAM_UNREAD_MAX
 from ledgerlink_kit.outbox import Event, Relay, record, stream_of, trim
 from ledgerlink_kit.redis_client import connect_redis
 
@@ -54,7 +55,7 @@ class Hearing:
 
 
 def relay(db: Database, redis: Any) -> Relay:
-    return Relay(db, redis, service="test", clock=CLOCK)
+    return Relay(db, redis, service="test", clock=CLOCK, readers=("listener",))
 
 
 def consumer(db: Database, redis: Any, handler: Hearing) -> Consumer:
@@ -153,8 +154,20 @@ async def test_the_stream_is_cut_only_where_every_group_has_read(kit_db: Databas
     await relay(kit_db, redis).run_once()
     await redis.xgroup_create(stream_of("test"), "slow", id="0")
     await consumer(kit_db, redis, Hearing()).run_once()
-    await trim(redis, stream_of("test"))
+    await trim(redis, stream_of("test"), ("listener",))
     assert await redis.xlen(stream_of("test")) == 5
+
+
+async def test_of_a_stream_that_nobody_reads_only_the_newest_stay(redis: Any) -> None:
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(STREAM_UNREAD_MAX + 1_000):
+            pipe.xadd(stream_of("test"), {"event": str(number)})
+        await pipe.execute()
+    await trim(redis, stream_of("test"), ("listener",))
+    assert await redis.xlen(stream_of("test")) == STREAM_UNREAD_MAX + 1_000, "its reader has not come back yet"
+
+    await trim(redis, stream_of("test"), ())
+    assert STREAM_UNREAD_MAX <= await redis.xlen(stream_of("test")) < STREAM_UNREAD_MAX + 500
 
 
 class AwayRedis:

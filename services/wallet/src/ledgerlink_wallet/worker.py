@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 
+from ledgerlink_contracts.hearing import READERS
 from ledgerlink_contracts.wallet.events import TransferPosted
 from ledgerlink_kit.clock import Clock, SystemClock
 from ledgerlink_kit.db import Database
@@ -139,7 +140,7 @@ def main() -> None:
     clock = SystemClock()
     db = Database(url, application_name="wallet-worker", pool_size=settings.db_pool_size)
     redis = Redis.from_url(settings.redis_url)  # pyright: ignore[reportUnknownMemberType]
-    relay = Relay(db, redis, service="wallet", clock=clock, tellers=TELLERS)
+    relay = Relay(db, redis, service="wallet", clock=clock, readers=READERS["wallet"], tellers=TELLERS)
     committer = Committer(partial(open_pool, url, application_name="wallet-worker-committer", size=1), clock, Owners())
 
     async def command(stop: asyncio.Event) -> None:
