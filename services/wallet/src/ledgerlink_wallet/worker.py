@@ -42,6 +42,7 @@ ALERTS_BATCH: Final = 100
 
 SCHEDULES_EVERY_S: Final = 1.0
 SCHEDULES_BATCH: Final = 200
+SCHEDULES_LAG_EVERY_S: Final = 5.0
 
 TELLERS: Final = {TransferPosted.event_type: posted_events}
 
@@ -122,12 +123,27 @@ async def watch_schedules(db: Database, ledger: Ledger, clock: Clock, stop: asyn
             # At once again after some: what was missed in an outage follows in order.
             if await carry_out_due(db, ledger, clock, SCHEDULES_BATCH):
                 pause = 0.0
-            async with db.reading() as view:
-                metrics.schedules_lag.set(await schedules_lag_s(view, clock.now()))
         except LedgerLinkError as error:
             structlog.get_logger().warning("schedules_wait", reason=error.detail)
         try:
             await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            continue
+
+
+async def watch_schedules_lag(db: Database, clock: Clock, stop: asyncio.Event) -> None:
+    """Measure how late scheduled transfers are until ``stop`` is set.
+
+    Apart from their carrying out: when the ledger is away or hangs, this is what an alert must see grow.
+    """
+    while not stop.is_set():
+        try:
+            async with db.reading() as view:
+                metrics.schedules_lag.set(await schedules_lag_s(view, clock.now()))
+        except LedgerLinkError as error:
+            structlog.get_logger().warning("schedules_lag_unmeasured", reason=error.detail)
+        try:
+            await asyncio.wait_for(stop.wait(), SCHEDULES_LAG_EVERY_S)
         except TimeoutError:
             continue
 
@@ -146,6 +162,9 @@ def main() -> None:
     async def command(stop: asyncio.Event) -> None:
         await committer.start()
         await asyncio.gather(watch_holds(db, committer, clock, stop), watch_schedules(db, committer, clock, stop))
+
+    async def measure_schedules(stop: asyncio.Event) -> None:
+        await watch_schedules_lag(db, clock, stop)
 
     async def alert(stop: asyncio.Event) -> None:
         await watch_alerts(db, clock, stop)
@@ -174,6 +193,7 @@ def main() -> None:
         tasks={
             "relay": relay.run_forever,
             "commands": command,
+            "schedules_lag": measure_schedules,
             "alerts": alert,
             "balances": check_balances,
             "history": check_history,
