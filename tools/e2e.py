@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent
 POSTMAN = ROOT / "docs" / "postman"
 LEDGERLINK = str(ROOT / ".venv" / "bin" / "ledgerlink")
 NEWMAN = ROOT / "node_modules" / "newman" / "bin" / "newman.js"
-STAMP = ROOT / "node_modules" / ".ledgerlink-stamp"
 SUFFIX = ".postman_collection.json"
 WAYS = ("gateway", "direct")
 REQUEST_TIMEOUT_MS = 20_000
@@ -41,17 +40,23 @@ def node() -> list[str]:
 
 def install_newman() -> None:
     """Install what package-lock.json names, once per lock; needs a package registry the first time."""
-    want = hashlib.sha256((ROOT / "package-lock.json").read_bytes()).hexdigest()
-    if NEWMAN.exists() and STAMP.exists() and STAMP.read_text() == want:
+    install_locked(ROOT, "Newman")
+
+
+def install_locked(folder: Path, what: str) -> None:
+    """Install what ``folder``'s package-lock.json names into its node_modules, once per lock."""
+    want = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    stamp = folder / "node_modules" / ".ledgerlink-stamp"
+    if stamp.exists() and stamp.read_text() == want:
         return
     (runtime,) = node()
     npm = Path(runtime).parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    print("e2e: installing Newman from package-lock.json", flush=True)
+    print(f"installing {what} from {(folder / 'package-lock.json').relative_to(ROOT)}", flush=True)
     environment = {**os.environ, "PATH": f"{Path(runtime).parent}{os.pathsep}{os.environ['PATH']}"}
     command = [runtime, str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
-        sys.exit("make e2e: Newman could not be installed, see above")
-    STAMP.write_text(want)
+    if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
+        sys.exit(f"{what} could not be installed, see above")
+    stamp.write_text(want)
 
 
 def stack_is_down() -> bool:
