@@ -331,6 +331,15 @@ def test_githubs_role_is_of_one_repository_and_environment_and_of_these_services
         assert len(by_sid["Deploy"]["Resource"]) == len(template.of("AWS::ECS::Service"))
 
 
+def test_no_release_is_removed_from_under_the_tasks_that_run_it(templates: dict[str, Any]) -> None:
+    repositories = templates["registry"].of("AWS::ECR::Repository").values()
+    rules = [
+        rule for each in repositories for rule in json.loads(each["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+    ]
+    assert len(rules) == len(repositories) > 0
+    assert {rule["selection"]["tagStatus"] for rule in rules} == {"untagged"}
+
+
 def test_no_account_stands_in_a_template_and_cloudformation_can_take_it(template: Any) -> None:
     text = json.dumps(template.content)
     assert not re.search(r"\b\d{12}\b", text)
