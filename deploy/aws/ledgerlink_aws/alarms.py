@@ -101,17 +101,13 @@ class Alarms:
 
     def _watch_sign(self, name: str, sign: Sign) -> None:
         """Watch what a worker tells of itself, at its worst over all of its tasks."""
-        metric: cw.IMetric = cw.Metric(
+        metric = cw.Metric(
             namespace=namespace(self._size.name),
             metric_name=sign.metric,
             dimensions_map={"process": name},
-            statistic={Kind.LEVEL: "Maximum", Kind.COUNT: "Sum", Kind.MOMENT: "Minimum"}[sign.kind],
+            statistic="Sum" if sign.kind is Kind.COUNT else "Maximum",
             period=Duration.minutes(1),
         )
-        if sign.kind is Kind.MOMENT:
-            metric = cw.MathExpression(
-                expression="EPOCH(told) - told", using_metrics={"told": metric}, period=Duration.minutes(1)
-            )
         self._alarm(
             f"{name}-{sign.name}",
             metric,

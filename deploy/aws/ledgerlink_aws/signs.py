@@ -11,11 +11,10 @@ from ledgerlink_aws.wiring import Process
 
 
 class Kind(Enum):
-    """How a metric is read: a level as it is, a count by what is added, a moment (Unix seconds) by its age."""
+    """How a metric is read: a level as it is, a count by what is added."""
 
     LEVEL = "level"
     COUNT = "count"
-    MOMENT = "moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +35,9 @@ class Sign:
 
 
 def _unchecked(every_s: int) -> Sign:
-    """Watch the oldest check of a worker's invariants; the rarest of them is due every ``every_s`` seconds.
-
-    A worker that was just started has checked nothing, so the alarm waits for as long again.
-    """
-    patience_s = 2 * every_s + 120
-    return Sign(
-        "unchecked",
-        "ledgerlink_invariant_checked_timestamp_seconds",
-        patience_s,
-        "{} did not check an invariant for too long: nobody knows whether it holds.",
-        minutes=-(-patience_s // 60),
-        kind=Kind.MOMENT,
-    )
+    """Watch the oldest check of a worker's invariants; the rarest of them is due every ``every_s`` seconds."""
+    why = "{} did not check an invariant for too long: nobody knows whether it holds."
+    return Sign("unchecked", "ledgerlink_invariant_age_seconds", 2 * every_s + 120, why, minutes=2)
 
 
 _OF_ALL: Final = (
