@@ -236,6 +236,8 @@ def test_traces_go_to_the_collector_and_from_there_to_jaeger() -> None:
     assert collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"] == f"0.0.0.0:{address.port}"
     jaeger = urlsplit(str(collector["exporters"]["otlphttp/jaeger"]["endpoint"]))
     assert (jaeger.hostname in EVERYTHING, jaeger.port) == (True, 4318)
+    batch = collector["processors"]["batch"]
+    assert batch.get("send_batch_size", 8192) <= batch["send_batch_max_size"], "the collector refuses to start"
     pipeline = collector["service"]["pipelines"]["traces"]
     assert pipeline["exporters"] == ["otlphttp/jaeger"]
 
