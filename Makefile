@@ -74,7 +74,7 @@ image-push: bootstrap ## bring the image to IMAGE=ghcr.io/owner/name under this 
 	@$(PYTHON_RUN) tools/image.py push
 
 ##@ Prove it
-.PHONY: test check ci e2e crash coverage observability-check observability-live
+.PHONY: test check ci e2e crash coverage observability-check dashboards-check observability-live
 test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and the system ones)
 	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e$(if $(QUICK), and not system and not slow)" $(ARGS)
 
@@ -95,6 +95,9 @@ crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 
 observability-check: bootstrap ## promtool over Prometheus' configuration, rules and the rules' tests
 	@$(PYTHON_RUN) tools/observability.py check
+
+dashboards-check: bootstrap ## the dashboards against Grafana's own types (npm: its schema and TypeScript)
+	@$(PYTHON_RUN) tools/observability.py dashboards
 
 observability-live: bootstrap ## a real Prometheus over the stack: targets, rules, panels, runbooks, three faults (minutes)
 	@$(PYTHON_RUN) tools/observability.py live

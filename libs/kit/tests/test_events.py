@@ -19,6 +19,7 @@ from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import Unavailable
 from ledgerlink_kit.inbox import Consumer, Envelope
+from ledgerlink_kit.limits import STREAM_UNREAD_MAX
 from ledgerlink_kit.outbox import Event, Relay, Said, record, stream_of, trim
 from ledgerlink_kit.redis_client import connect_redis
 
@@ -61,7 +62,7 @@ class Hearing:
 
 
 def relay(db: Database, redis: Any) -> Relay:
-    return Relay(db, redis, service="test", clock=CLOCK)
+    return Relay(db, redis, service="test", clock=CLOCK, readers=("listener",))
 
 
 def consumer(db: Database, redis: Any, handler: Hearing) -> Consumer:
@@ -172,7 +173,7 @@ async def test_a_row_that_stands_for_many_says_each_in_its_place_again_after_a_f
         return await three_of(view, rows)
 
     tellers = {Crowd.event_type: broken_off}
-    telling = Relay(kit_db, redis, service="test", clock=CLOCK, tellers=tellers)
+    telling = Relay(kit_db, redis, service="test", clock=CLOCK, readers=("listener",), tellers=tellers)
     with pytest.raises(Unavailable):
         await telling.run_once()
     assert await telling.run_once() == 160
@@ -204,8 +205,20 @@ async def test_the_stream_is_cut_only_where_every_group_has_read(kit_db: Databas
     await relay(kit_db, redis).run_once()
     await redis.xgroup_create(stream_of("test"), "slow", id="0")
     await consumer(kit_db, redis, Hearing()).run_once()
-    await trim(redis, stream_of("test"))
+    await trim(redis, stream_of("test"), ("listener",))
     assert await redis.xlen(stream_of("test")) == 5
+
+
+async def test_of_a_stream_that_nobody_reads_only_the_newest_stay(redis: Any) -> None:
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(STREAM_UNREAD_MAX + 1_000):
+            pipe.xadd(stream_of("test"), {"event": str(number)})
+        await pipe.execute()
+    await trim(redis, stream_of("test"), ("listener",))
+    assert await redis.xlen(stream_of("test")) == STREAM_UNREAD_MAX + 1_000, "its reader has not come back yet"
+
+    await trim(redis, stream_of("test"), ())
+    assert STREAM_UNREAD_MAX <= await redis.xlen(stream_of("test")) < STREAM_UNREAD_MAX + 500
 
 
 class AwayRedis:

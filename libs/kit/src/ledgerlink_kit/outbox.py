@@ -26,7 +26,7 @@ from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.ids import uuid7
-from ledgerlink_kit.limits import OUTBOX_BATCH, OUTBOX_RETENTION_S
+from ledgerlink_kit.limits import OUTBOX_BATCH, OUTBOX_RETENTION_S, STREAM_UNREAD_MAX
 from ledgerlink_kit.redis_client import RedisClient
 from ledgerlink_kit.telemetry import new_traceparent, traceparent
 
@@ -136,9 +136,14 @@ class Relay:
         *,
         service: str,
         clock: Clock,
+        readers: Sequence[str],
         tellers: Mapping[str, Teller] | None = None,
     ) -> None:
-        """Carry from ``db`` to ``redis``; ``tellers``, by type, say what a row stands for that is no event itself."""
+        """Carry from ``db`` to ``redis`` for ``readers`` (names of services).
+
+        ``tellers``, by type, say what a row stands for that is no event itself.
+        """
+        self._readers = readers
         self._tellers = tellers or {}
         self._db = db
         self._redis = redis
@@ -249,19 +254,28 @@ class Relay:
         self._tidied = self._clock.monotonic()
         async with self._db.transaction() as tx:
             await tx.execute(_FORGET, {"horizon_s": OUTBOX_RETENTION_S})
-        await trim(self._redis, self._stream)
+        await trim(self._redis, self._stream, self._readers)
 
 
-async def trim(redis: RedisClient, stream: str) -> None:
-    """Cut the entries of ``stream`` that every consumer group has read and acknowledged."""
+async def trim(redis: RedisClient, stream: str, readers: Sequence[str]) -> None:
+    """Cut the entries of ``stream`` that every consumer group has read and acknowledged.
+
+    Nothing is cut before all ``readers`` have made their groups: after a loss of Redis they come back one by one. Of a
+    stream that nobody reads only the newest stay, or Redis would fill up for nobody.
+    """
     if not await redis.exists(stream):
         return
+    groups = await redis.xinfo_groups(stream)
+    if set(readers) - {group["name"].decode() for group in groups}:
+        return
     floors: list[bytes] = []
-    for group in await redis.xinfo_groups(stream):
+    for group in groups:
         pending = await redis.xpending(stream, group["name"])
         floors.append(pending["min"] if pending["pending"] else group["last-delivered-id"])
     if floors:
         await redis.xtrim(stream, minid=min(floors, key=_entry_order), approximate=True)
+    else:
+        await redis.xtrim(stream, maxlen=STREAM_UNREAD_MAX, approximate=True)
 
 
 def stream_of(service: str) -> str:
