@@ -25,7 +25,12 @@ UV = str(ROOT / ".venv" / "bin" / "uv")
 HOME = ROOT / "tools" / "supply"
 LOCK = HOME / "requirements.lock"
 BOMS = ROOT / "build" / "sbom"
-LOCKS: Final = ("requirements.lock", "deploy/aws/requirements.lock", "tools/supply/requirements.lock")
+LOCKS: Final = (
+    "requirements.lock",
+    "deploy/aws/requirements.lock",
+    "tools/site/requirements.lock",
+    "tools/supply/requirements.lock",
+)
 IMAGE: Final = "ledgerlink:local"
 GRYPE: Final = (
     "the CI brings it by anchore/scan-action; elsewhere install it by its own manual, or name it: GRYPE=/path/to/grype"

@@ -27,8 +27,6 @@ MAKE_LINE: Final = re.compile(r"make((?: [a-z][a-z0-9-]*)+)((?: [A-Z][A-Z_]*=[A-
 PINNED: Final = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)")
 OURS: Final = "$/.github/workflows/"
 """A workflow of the same repository at the same commit, in GitHub's words."""
-AWAITED: Final = frozenset({"docs", "slides"})
-"""Targets that docs.yml calls and that come with the site and the slides; empty this when they are in the Makefile."""
 NO_KEEPING: Final[dict[str, Any]] = {"persist-credentials": False}
 MINUTES_MAX: Final = 120
 OF_MAKE: Final = frozenset({"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"})
@@ -116,7 +114,7 @@ def read() -> dict[str, str]:
 
 def broken_laws() -> list[str]:
     """What breaks a law in any workflow of the repository."""
-    texts, known = read(), targets((ROOT / "Makefile").read_text()) | AWAITED
+    texts, known = read(), targets((ROOT / "Makefile").read_text())
     each = [sentence for name, text in texts.items() for sentence in findings(name, text, known, set(texts))]
     return [*each, *disagreements(texts)]
 

@@ -1,10 +1,11 @@
 """Proves that a bill of materials which lacks something of the lock is noticed, and how the scanner is asked."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from supply import LOCK, grype_command, scan, unlisted
+from supply import LOCK, LOCKS, ROOT, grype_command, scan, unlisted
 
 LOCKED = """# a comment with 1==2
 alpha==1.0 \\
@@ -48,6 +49,13 @@ def test_the_scanner_fails_on_what_is_grave_and_mended_and_writes_what_it_saw() 
     assert "--only-fixed" in command
     assert command[command.index("--fail-on") + 1] == "high"
     assert "cyclonedx-json=boms/image.cdx.json" in command
+
+
+def test_every_lock_of_the_repository_is_audited() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*requirements.lock"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert sorted(listed.stdout.split()) == sorted(LOCKS)
 
 
 def test_the_lock_of_these_tools_has_hashes_and_no_address() -> None:
