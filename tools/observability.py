@@ -1,9 +1,10 @@
 """Prometheus and Grafana as code, tried.
 
-``python tools/observability.py check``  promtool over configuration, rules and the rules' tests
-``python tools/observability.py serve``  a Prometheus that scrapes the running local stack, until Ctrl-C
-``python tools/observability.py live``   a Prometheus over the stack while `make demo SIZE=small` runs: targets, rules,
-                                         panels, runbooks, and three faults that raise their alerts and end them
+``python tools/observability.py check``       promtool over configuration, rules and the rules' tests
+``python tools/observability.py dashboards``  the dashboards against Grafana's own types, by TypeScript
+``python tools/observability.py serve``       a Prometheus that scrapes the running local stack, until Ctrl-C
+``python tools/observability.py live``        a Prometheus over the stack while `make demo SIZE=small` runs: targets,
+                                              rules, panels, runbooks, three faults that raise alerts and end them
 """
 
 import argparse
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from observing import live
+from observing import live, typed
 from observing.panels import DASHBOARDS
 from observing.rules import FOLDER, ROOT
 
@@ -98,9 +99,9 @@ def serve() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=("check", "serve", "live"))
+    parser.add_argument("verb", choices=("check", "dashboards", "serve", "live"))
     verb: str = parser.parse_args(arguments).verb
-    return {"check": check, "serve": serve, "live": try_live}[verb]()
+    return {"check": check, "dashboards": typed.check, "serve": serve, "live": try_live}[verb]()
 
 
 if __name__ == "__main__":

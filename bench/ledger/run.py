@@ -212,7 +212,7 @@ def _load(
     """Give the rate (transfers a second) and the latencies that the load's process saw."""
     ports, seed = ",".join(map(str, servers)), str(time.time_ns() % 2**31)
     command = [sys.executable, str(HERE / "load.py"), ports, _token(mint), spread, str(connections), str(bulk)]
-    done = subprocess.run([*command, str(seconds), seed], check=True, capture_output=True, text=True)
+    done = subprocess.run([*command, str(seconds), seed], check=True, stdout=subprocess.PIPE, text=True)
     return {name: round(value, 2) for name, value in orjson.loads(done.stdout).items()}
 
 

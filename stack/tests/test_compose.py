@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from ledgerlink_gateway.runtime import Settings as GatewaySettings
 from ledgerlink_identity.runtime import Settings as IdentitySettings
+from ledgerlink_kit.http_app import DRAIN_S
 from ledgerlink_payments.runtime import Settings as PaymentsSettings
 from ledgerlink_risk.runtime import RiskSettings
 from ledgerlink_sandbox.runtime import Settings as SandboxSettings
@@ -153,10 +154,11 @@ def test_whatever_a_service_calls_secret_is_given_by_file(name: str) -> None:
     assert not secret & set(variables(PROCESSES[name]))
 
 
-def test_only_the_gateway_and_two_pages_are_published_and_to_this_machine_alone() -> None:
+def test_only_the_gateway_and_three_pages_are_published_and_to_this_machine_alone() -> None:
     published = {name: service["ports"] for name, service in EVERYTHING.items() if "ports" in service}
     assert published == {
         "gateway": ["127.0.0.1:8080:8080"],
+        "mail": ["127.0.0.1:8025:8025"],
         "grafana": ["127.0.0.1:3000:3000"],
         "jaeger": ["127.0.0.1:16686:16686"],
     }
@@ -167,7 +169,7 @@ def test_only_those_who_must_have_a_way_out() -> None:
     closed = {name for name, network in networks.items() if network.get("internal")}
     assert closed == {"inner", "store"}
     outside = {name for name, service in EVERYTHING.items() if set(service["networks"]) - closed}
-    assert outside == {"gateway", "payments-worker", "grafana", "jaeger"}
+    assert outside == {"gateway", "payments-worker", "mail", "grafana", "jaeger"}
     assert "store" not in EVERYTHING["gateway"]["networks"]
 
 
@@ -191,6 +193,17 @@ def test_each_process_of_ours_is_asked_whether_it_is_ready(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
+def test_whoever_is_stopped_has_longer_than_it_may_take_to_finish(name: str) -> None:
+    assert int(EVERYTHING[name]["stop_grace_period"].removesuffix("s")) >= DRAIN_S + 8
+
+
+def test_redis_may_hold_less_than_its_container() -> None:
+    megabytes = re.search(r"maxmemory (\d+)mb", secret_files(Secrets.generate(DATABASES, CLIENTS))["redis_conf"])
+    assert megabytes is not None
+    assert int(megabytes[1]) <= 0.75 * int(EVERYTHING["redis"]["mem_limit"].removesuffix("m"))
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
 def test_an_image_is_pinned_to_a_version(name: str) -> None:
     image = EVERYTHING[name]["image"]
     assert image == "ledgerlink:local" or re.fullmatch(r"[a-z0-9/-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?", image), image
@@ -208,6 +221,10 @@ def test_who_is_waited_for_is_there_and_can_be_waited_for() -> None:
             assert set(service["profiles"]) <= set(waited["profiles"]), f"{name} needs {other} in its profiles"
 
 
+def test_grafana_loads_nothing_from_its_makers_at_a_start() -> None:
+    assert variables(EVERYTHING["grafana"])["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+
+
 def test_each_service_belongs_to_one_of_two_profiles() -> None:
     assert {tuple(service["profiles"]) for service in EVERYTHING.values()} == {("core",), ("observability",)}
 
@@ -219,6 +236,8 @@ def test_traces_go_to_the_collector_and_from_there_to_jaeger() -> None:
     assert collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"] == f"0.0.0.0:{address.port}"
     jaeger = urlsplit(str(collector["exporters"]["otlphttp/jaeger"]["endpoint"]))
     assert (jaeger.hostname in EVERYTHING, jaeger.port) == (True, 4318)
+    batch = collector["processors"]["batch"]
+    assert batch.get("send_batch_size", 8192) <= batch["send_batch_max_size"], "the collector refuses to start"
     pipeline = collector["service"]["pipelines"]["traces"]
     assert pipeline["exporters"] == ["otlphttp/jaeger"]
 

@@ -81,6 +81,7 @@ def test_a_command_that_does_not_exist_is_refused_with_what_there_is(
     [
         (("wallet", "server"), "-m ledgerlink_wallet.app"),
         (("wallet", "worker"), "-m ledgerlink_wallet.worker"),
+        (("wallet", "audit"), "-m ledgerlink_wallet.auditor"),
         (("sandbox", "migrate"), "-m ledgerlink_kit.database_tasks migrate sandbox"),
         (("databases", "wallet", "risk"), "-m ledgerlink_kit.database_tasks create wallet risk"),
         (("python", "-m", "ledgerlink_wallet.app"), "-m ledgerlink_wallet.app"),

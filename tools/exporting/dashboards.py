@@ -113,6 +113,9 @@ def _options(panel: Panel) -> dict[str, Any]:
             "justifyMode": "auto",
             "orientation": "auto",
             "textMode": "value_and_name",
+            "percentChangeColorMode": "standard",
+            "showPercentChange": False,
+            "wideLayout": True,
         }
     return {
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},

@@ -10,6 +10,7 @@ from exporting.workspace import REFERENCE, ROOT
 PAGE = f"{REFERENCE}/dependencies.md"
 SITE = "tools/site/requirements.in"
 MEMBERS = ("libs/*", "services/*", "stack", "tools/tidy")
+NPM = ("package.json", "docs/slides/package.json")
 
 
 def declared() -> set[str]:
@@ -20,8 +21,9 @@ def declared() -> set[str]:
         data = tomllib.loads(path.read_text())
         needs = [*data["project"].get("dependencies", []), *data.get("dependency-groups", {}).get("dev", [])]
         names |= {re.split(r"[^A-Za-z0-9._-]", need, maxsplit=1)[0].lower() for need in needs}
-    npm = json.loads((ROOT / "package.json").read_text())
-    names |= {*npm.get("dependencies", {}), *npm.get("devDependencies", {})}
+    for place in NPM:
+        npm = json.loads((ROOT / place).read_text())
+        names |= {*npm.get("dependencies", {}), *npm.get("devDependencies", {})}
     site = re.findall(r"(?m)^[A-Za-z0-9._-]+", (ROOT / SITE).read_text())
     names |= {name.lower() for name in site}
     return {name for name in names if not name.startswith("ledgerlink")}

@@ -116,14 +116,11 @@ def _events(job: str, *, inbox: bool) -> tuple[str, tuple[Panel, ...]]:
     return "Events", (*told, *(heard if inbox else ()))
 
 
-_CHECK_AGE: Final = "time() - ledgerlink_invariant_checked_timestamp_seconds{selected}"
-
-
 def _invariants(selected: str) -> tuple[str, tuple[Panel, ...]]:
     """The promises that workers check."""
     return "Invariants", (
         Panel("Broken", (Query(f"ledgerlink_invariant_broken{selected}", "{{name}}"),), kind="stat"),
-        Panel("Since the last check", (Query(_CHECK_AGE.replace("{selected}", selected), "{{name}}"),), "s"),
+        Panel("Since the last check", (Query(f"ledgerlink_invariant_age_seconds{selected}", "{{name}}"),), "s"),
         Panel("To be checked every", (Query(f"ledgerlink_invariant_every_seconds{selected}", "{{name}}"),), "s"),
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cw
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ecs as ecs
@@ -14,6 +14,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from ledgerlink_aws.collector import namespace
+from ledgerlink_aws.signs import Kind, Sign, signs_of
 from ledgerlink_aws.sizes import Size
 from ledgerlink_aws.tasks import size_of
 from ledgerlink_aws.wiring import Process
@@ -29,9 +30,18 @@ class Alarms:
     def __init__(self, scope: Construct, size: Size, key: kms.Key) -> None:
         """Make the topic; who listens is subscribed by hand, so that no address stands here."""
         self._scope, self._size = scope, size
-        key.grant_encrypt_decrypt(iam.ServicePrincipal("cloudwatch.amazonaws.com"))
         self.topic = sns.Topic(
             scope, "alarms", topic_name=f"ledgerlink-{size.name}-alarms", master_key=key, enforce_ssl=True
+        )
+        # A topic with a policy of its own has lost AWS's default one: without this word no alarm is ever told.
+        cloudwatch = iam.ServicePrincipal(
+            "cloudwatch.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+        )
+        key.grant_encrypt_decrypt(cloudwatch)
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsTell", principals=[cloudwatch], actions=["sns:Publish"], resources=[self.topic.topic_arn]
+            )
         )
 
     def _alarm(
@@ -86,24 +96,26 @@ class Alarms:
         self._alarm(
             f"{name}-memory", service.metric_memory_utilization(period=minute), 85, why=f"{name} is short of memory."
         )
-        if process.is_worker:
-            self._watch_worker(name)
+        for sign in signs_of(process):
+            self._watch_sign(name, sign)
 
-    def _watch_worker(self, name: str) -> None:
-        own = {
-            "lag": ("ledgerlink_outbox_lag_seconds", 60, "Events of {} wait for more than a minute to be told."),
-            "invariant": ("ledgerlink_invariant_broken", 0, "{} found an invariant broken: the books may be wrong."),
-            "dead": ("ledgerlink_inbox_dead_total", 0, "{} laid an event aside after too many tries."),
-        }
-        for short, (metric_name, threshold, why) in own.items():
-            metric = cw.Metric(
-                namespace=namespace(self._size.name),
-                metric_name=metric_name,
-                dimensions_map={"process": name},
-                statistic="Sum" if short == "dead" else "Maximum",
-                period=Duration.minutes(1),
-            )
-            self._alarm(f"{name}-{short}", metric, threshold, why=why.format(name), minutes=1 if short != "lag" else 5)
+    def _watch_sign(self, name: str, sign: Sign) -> None:
+        """Watch what a worker tells of itself, at its worst over all of its tasks."""
+        metric = cw.Metric(
+            namespace=namespace(self._size.name),
+            metric_name=sign.metric,
+            dimensions_map={"process": name},
+            statistic="Sum" if sign.kind is Kind.COUNT else "Maximum",
+            period=Duration.minutes(1),
+        )
+        self._alarm(
+            f"{name}-{sign.name}",
+            metric,
+            sign.threshold,
+            why=sign.why.format(name),
+            minutes=sign.minutes,
+            missing=MISSING_IS_BAD if sign.is_always_told else MISSING_IS_GOOD,
+        )
 
     def watch_database(self, name: str, database: rds.DatabaseInstance) -> None:
         """Watch one database server: CPU, room, memory."""

@@ -1,6 +1,6 @@
 """The public door: a load balancer that speaks HTTPS and passes on to the gateway."""
 
-from aws_cdk import CfnParameter, Duration, RemovalPolicy
+from aws_cdk import CfnParameter, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elb
@@ -29,7 +29,9 @@ def make_access_log(scope: Construct, size: Size) -> s3.Bucket:
             sid="LoadBalancerWrites",
             principals=[iam.ServicePrincipal("logdelivery.elasticloadbalancing.amazonaws.com")],
             actions=["s3:PutObject"],
-            resources=[bucket.arn_for_objects("*")],
+            resources=[
+                bucket.arn_for_objects(f"AWSLogs/{Stack.of(scope).account}/*")
+            ],  # and no other account's balancer
         )
     )
     excuse(bucket, ("AwsSolutions-S1", "It is an access log itself: its own would have no end."))

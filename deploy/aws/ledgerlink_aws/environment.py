@@ -13,11 +13,12 @@ from ledgerlink_aws.alarms import Alarms
 from ledgerlink_aws.edge import make_balancer
 from ledgerlink_aws.github import make_deploy_role
 from ledgerlink_aws.network import make_groups, make_vpc
-from ledgerlink_aws.registry import APP_IMAGE, OTEL_IMAGE
+from ledgerlink_aws.registry import OTEL_IMAGE
 from ledgerlink_aws.secrets import Vault
 from ledgerlink_aws.sizes import Size
 from ledgerlink_aws.stores import make_database, make_redis
 from ledgerlink_aws.tasks import Ground, image_of, make_log, make_migration, make_service, make_task
+from ledgerlink_aws.wiring import APP_IMAGE
 
 
 class Environment(Stack):

@@ -8,8 +8,9 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from ledgerlink_aws.nag import excuse
-from ledgerlink_aws.registry import APP_IMAGE, GITHUB_TOKENS
+from ledgerlink_aws.registry import GITHUB_TOKENS
 from ledgerlink_aws.sizes import Size
+from ledgerlink_aws.wiring import APP_IMAGE
 
 PUSH = (
     "ecr:BatchCheckLayerAvailability",

@@ -7,7 +7,8 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-APP_IMAGE: Final = "ledgerlink/app"
+from ledgerlink_aws.wiring import APP_IMAGE
+
 OTEL_IMAGE: Final = "ledgerlink/otel-collector"
 GITHUB_TOKENS: Final = "token.actions.githubusercontent.com"
 
@@ -27,18 +28,12 @@ class Registry(Stack):
                 # A tag never moves: what ran as a release can be run again.
                 image_tag_mutability=ecr.TagMutability.IMMUTABLE,
                 removal_policy=RemovalPolicy.RETAIN,
+                # A release is never removed by itself: a task that is replaced months after it must find its image.
                 lifecycle_rules=[
                     ecr.LifecycleRule(
                         tag_status=ecr.TagStatus.UNTAGGED,
                         max_image_age=Duration.days(7),
                         description="Forget what lost its tag",
-                        rule_priority=1,
-                    ),
-                    ecr.LifecycleRule(
-                        tag_status=ecr.TagStatus.ANY,
-                        max_image_count=100,
-                        description="Keep a hundred releases to go back to",
-                        rule_priority=2,
                     ),
                 ],
             )

@@ -11,12 +11,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from ledgerlink_aws.collector import collector_config
+from ledgerlink_aws.collector import MEMORY_MIB, collector_config
 from ledgerlink_aws.nag import excuse
 from ledgerlink_aws.network import retention
 from ledgerlink_aws.secrets import Vault
+from ledgerlink_aws.signs import signs_of
 from ledgerlink_aws.sizes import Size, TaskSize
-from ledgerlink_aws.wiring import Process, Service, fill, health_command, migrate_command
+from ledgerlink_aws.wiring import STOP_S, Process, Service, fill, health_command, migrate_command
 
 USER: Final = "10001:10001"
 COLLECTOR_USER: Final = "10002:10002"
@@ -76,6 +77,7 @@ def make_log(scope: Construct, size: Size, name: str) -> logs.LogGroup:
 def make_task(scope: Construct, ground: Ground, process: Process) -> ecs.FargateTaskDefinition:
     """Make the definition of a process's task: the process, and the collector beside it."""
     name, size = process.name, size_of(ground.size, process)
+    watched = [sign.metric for sign in signs_of(process)]
     log = make_log(scope, ground.size, name)
     task = ecs.FargateTaskDefinition(
         scope,
@@ -98,7 +100,7 @@ def make_task(scope: Construct, ground: Ground, process: Process) -> ecs.Fargate
         health_check=ecs.HealthCheck(
             command=health_command(process.port), interval=Duration.seconds(15), start_period=Duration.seconds(60)
         ),
-        stop_timeout=Duration.seconds(30),  # requests in flight are given 20 s
+        stop_timeout=Duration.seconds(STOP_S),
     )
     task.add_container(
         "otel",
@@ -108,24 +110,27 @@ def make_task(scope: Construct, ground: Ground, process: Process) -> ecs.Fargate
         essential=False,  # money moves on without traces
         environment={
             "AOT_CONFIG_CONTENT": collector_config(
-                ground.size.name, name, process.port, ground.metrics_log.log_group_name
+                ground.size.name, name, process.port, watched, ground.metrics_log.log_group_name
             )
         },
         logging=ecs.LogDriver.aws_logs(stream_prefix="otel", log_group=log),
-        memory_reservation_mib=64,
+        memory_limit_mib=MEMORY_MIB,
+        enable_restart_policy=True,
+        restart_attempt_period=Duration.seconds(60),
     )
     task.add_to_task_role_policy(
         iam.PolicyStatement(
             sid="Traces", actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]
         )
     )
-    task.add_to_task_role_policy(
-        iam.PolicyStatement(
-            sid="Metrics",
-            actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-            resources=[ground.metrics_log.log_group_arn, f"{ground.metrics_log.log_group_arn}:log-stream:*"],
+    if watched:
+        task.add_to_task_role_policy(
+            iam.PolicyStatement(
+                sid="Metrics",
+                actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+                resources=[ground.metrics_log.log_group_arn],  # it ends in `:*`, so its streams are meant as well
+            )
         )
-    )
     excuse(task, OPEN_SETTINGS)
     excuse(task.task_role, TRACES, LOG_STREAMS, under=True)
     excuse(task.obtain_execution_role(), REGISTRY_LOGIN, under=True)

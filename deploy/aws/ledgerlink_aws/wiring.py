@@ -9,7 +9,12 @@ log ever holds one. Names are those that the services read: tests compare them w
 from dataclasses import dataclass, field
 from typing import Final
 
+APP_IMAGE: Final = "ledgerlink/app"
+"""Our image's repository in ECR."""
 OTLP: Final = "http://127.0.0.1:4318"
+
+STOP_S: Final = 30
+"""How long ECS waits between SIGTERM and SIGKILL: longer than a process may take to finish its work."""
 
 BASE64_SUFFIX: Final = "A="
 """Makes canonical base64 of 32 bytes from 42 random letters and digits: 250 random bits, the last 6 are zero."""
@@ -105,11 +110,7 @@ def health_command(port: int) -> list[str]:
 
 def migrate_command(service: Service) -> list[str]:
     """Give what the one-off task runs before a deploy: the service's migrations, to their head."""
-    program = (
-        "import os; from ledgerlink_kit.migrations import upgrade; "
-        f"upgrade('ledgerlink_{service.name}', os.environ['{service.prefix}DATABASE_URL'])"
-    )
-    return ["python", "-c", program]
+    return ["python", "-m", "ledgerlink_kit.database_tasks", "migrate", service.name]
 
 
 def processes(services: tuple[Service, ...]) -> tuple[Process, ...]:

@@ -1,18 +1,26 @@
 """Proves that an event recorded with its effect is heard once, in order per aggregate, though Redis forgets."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import UUID, uuid5
 
+import orjson
+import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError as RedisAway
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database, Tx
+from ledgerlink_kit.errors import Unavailable
 from ledgerlink_kit.inbox import Consumer, Envelope
-from ledgerlink_kit.outbox import Event, Relay, record, stream_of, trim
+from ledgerlink_kit.limits import STREAM_UNREAD_MAX
+from ledgerlink_kit.outbox import Event, Relay, Said, record, stream_of, trim
 from ledgerlink_kit.redis_client import connect_redis
 
 CLOCK = SystemClock()
@@ -54,7 +62,7 @@ class Hearing:
 
 
 def relay(db: Database, redis: Any) -> Relay:
-    return Relay(db, redis, service="test", clock=CLOCK)
+    return Relay(db, redis, service="test", clock=CLOCK, readers=("listener",))
 
 
 def consumer(db: Database, redis: Any, handler: Hearing) -> Consumer:
@@ -132,6 +140,50 @@ async def test_a_row_waits_while_an_earlier_one_of_its_aggregate_is_on_its_way(k
     assert hearing.heard == [3]
 
 
+class Crowd(Event):
+    """A row for tests that stands for three events."""
+
+    event_type: ClassVar[str] = "test.crowd"
+    first: int
+
+
+async def three_of(_: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[UUID, list[Said]]:
+    def one(row: Row[Any], number: int) -> Said:
+        kind, version = Happened.event_type, Happened.data_version
+        id_ = uuid5(row.id, f"{number}")
+        return Said(id_, f"{number}", kind, version, row.traceparent, row.occurred_at, f'{{"number": {number}}}')
+
+    return {row.id: [one(row, orjson.loads(row.data)["first"] + more) for more in range(3)] for row in rows}
+
+
+async def test_a_row_that_stands_for_many_says_each_in_its_place_again_after_a_failure(
+    kit_db: Database, redis: Any
+) -> None:
+    for number in range(0, 160, 4):
+        async with kit_db.transaction() as tx:
+            await record(tx, Crowd(first=number), aggregate=f"crowd_{number}", now=CLOCK.now())
+            await record(tx, Happened(number=number + 3), aggregate="thing_1", now=CLOCK.now())
+    asked = 0
+
+    async def broken_off(view: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[UUID, list[Said]]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise OSError("gone in the midst of it")
+        return await three_of(view, rows)
+
+    tellers = {Crowd.event_type: broken_off}
+    telling = Relay(kit_db, redis, service="test", clock=CLOCK, readers=("listener",), tellers=tellers)
+    with pytest.raises(Unavailable):
+        await telling.run_once()
+    assert await telling.run_once() == 160
+    hearing = Hearing()
+    listening = consumer(kit_db, redis, hearing)
+    while await listening.run_once():
+        pass
+    assert hearing.heard == list(range(160))
+
+
 async def test_an_event_whose_handler_keeps_failing_is_laid_aside_with_its_error(kit_db: Database, redis: Any) -> None:
     await say(kit_db, 1)
     await relay(kit_db, redis).run_once()
@@ -153,8 +205,20 @@ async def test_the_stream_is_cut_only_where_every_group_has_read(kit_db: Databas
     await relay(kit_db, redis).run_once()
     await redis.xgroup_create(stream_of("test"), "slow", id="0")
     await consumer(kit_db, redis, Hearing()).run_once()
-    await trim(redis, stream_of("test"))
+    await trim(redis, stream_of("test"), ("listener",))
     assert await redis.xlen(stream_of("test")) == 5
+
+
+async def test_of_a_stream_that_nobody_reads_only_the_newest_stay(redis: Any) -> None:
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(STREAM_UNREAD_MAX + 1_000):
+            pipe.xadd(stream_of("test"), {"event": str(number)})
+        await pipe.execute()
+    await trim(redis, stream_of("test"), ("listener",))
+    assert await redis.xlen(stream_of("test")) == STREAM_UNREAD_MAX + 1_000, "its reader has not come back yet"
+
+    await trim(redis, stream_of("test"), ())
+    assert STREAM_UNREAD_MAX <= await redis.xlen(stream_of("test")) < STREAM_UNREAD_MAX + 500
 
 
 class AwayRedis:

@@ -1,4 +1,6 @@
-"""Proves that a served app is told at once that it is to stop, so that an answer without an end of its own ends."""
+"""Proves that a served app is told at once that it is to stop, so that an answer without an end of its own ends, and
+that a worker waits only so long for a task that does not listen.
+"""
 
 import asyncio
 import signal
@@ -8,6 +10,9 @@ import textwrap
 from pathlib import Path
 
 import httpx
+
+from ledgerlink_kit.http_app import _work
+from ledgerlink_kit.settings import ServiceSettings
 
 ENDLESS = textwrap.dedent(
     """
@@ -73,3 +78,24 @@ async def test_an_answer_without_an_end_ends_when_the_server_is_asked_to_stop(tm
 
     assert heard.startswith("beat\n")
     assert heard.endswith("the end\n")
+
+
+async def test_a_task_that_does_not_listen_is_cut_short_and_the_worker_closes_what_it_has() -> None:
+    done: list[str] = []
+
+    async def audits(_stop: asyncio.Event) -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            done.append("cut short")
+
+    async def ends(_stop: asyncio.Event) -> None:
+        await asyncio.sleep(0)
+
+    async def close() -> None:
+        done.append("closed")
+
+    tasks = {"audits": audits, "ends": ends}
+    code = await asyncio.wait_for(_work(ServiceSettings(environment="test"), tasks, {}, close, drain_s=0.1), 20)
+
+    assert (code, done) == (1, ["cut short", "closed"])

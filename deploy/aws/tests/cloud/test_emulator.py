@@ -5,19 +5,21 @@ out together with the two routes that need them, and ignores ExcludePunctuation,
 the names of a task's secrets and Redis's real address: those are held by the assertions on the template alone.
 """
 
+import hashlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import boto3
 import pytest
 
+from ledgerlink_aws.promote import PromotionFailed, Release, promote
 from ledgerlink_aws.sizes import DEV, SIZES, Size
 from ledgerlink_aws.wiring import PASSWORD_CHARS, composed, generated, processes, services
 
@@ -224,3 +226,21 @@ def test_images_have_tags_that_never_move(deployed: Aws) -> None:
     repositories = deployed("ecr").describe_repositories()["repositories"]
     assert {each["repositoryName"] for each in repositories} == {"ledgerlink/app", "ledgerlink/otel-collector"}
     assert {each["imageTagMutability"] for each in repositories} == {"IMMUTABLE"}
+
+
+def test_a_release_is_promoted_into_the_registry_once(deployed: Aws) -> None:
+    ecr, said, manifest = deployed("ecr"), list[str](), json.dumps({"schemaVersion": 2, "layers": []})
+    digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
+
+    def programs(command: Sequence[str], _: str) -> tuple[int, str]:
+        if "create" in command:  # what docker does, by the API
+            ecr.put_image(repositoryName="ledgerlink/app", imageManifest=manifest, imageTag="9.9.9")
+        return 0, json.dumps({"digest": digest}) if "inspect" in command else ""
+
+    release = Release("ghcr.io/owner/name", "9.9.9", "owner/name")
+    assert promote(ecr, programs, release, said.append) == digest
+    assert said[-1] == "ledgerlink/app:9.9.9 is in ECR"
+    assert promote(ecr, programs, release, said.append) == digest
+    assert said[-1] == "ledgerlink/app:9.9.9 is in ECR already"
+    with pytest.raises(PromotionFailed, match="never moves"):
+        promote(ecr, lambda *_: (0, json.dumps({"digest": "sha256:other"})), release, said.append)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -10,8 +11,10 @@ from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
 
 from ledgerlink_aws.rollout import REGISTERED_FIELDS
+from ledgerlink_aws.signs import signs_of
 from ledgerlink_aws.sizes import SIZES
-from ledgerlink_aws.wiring import composed, generated, processes, services
+from ledgerlink_aws.tasks import size_of
+from ledgerlink_aws.wiring import STOP_S, composed, generated, processes, services
 
 WITHOUT_RESOURCE = {
     "ecr:GetAuthorizationToken": "it logs in to the registry as a whole",
@@ -67,7 +70,8 @@ def test_every_container_is_locked_down(template: Any) -> None:
 
 def test_what_runs_is_said_here_whatever_the_image_would_start(template: Any) -> None:
     ours = [each for each in containers(template) if each["Name"] == "app"]
-    assert all(each["EntryPoint"] == ["python"] and each["Command"][0] in {"-m", "-c"} for each in ours)
+    assert {each["StopTimeout"] for each in ours if "StopTimeout" in each} == {STOP_S}
+    assert all(each["EntryPoint"] == ["python"] and each["Command"][0] == "-m" for each in ours)
 
 
 def test_no_task_has_a_public_address_and_none_can_be_entered(template: Any) -> None:
@@ -218,15 +222,88 @@ def test_every_process_and_store_is_watched(templates: dict[str, Any]) -> None:
             for each in templates[size.name].of("AWS::CloudWatch::Alarm").values()
         }
         wanted = {f"{process.name}-{what}" for process in processes(chosen) for what in ("running", "cpu", "memory")}
-        wanted |= {
-            f"{each.name}-worker-{what}" for each in chosen if each.worker_port for what in ("lag", "invariant", "dead")
-        }
+        wanted |= {f"{process.name}-{sign.name}" for process in processes(chosen) for sign in signs_of(process)}
         wanted |= {f"{each.name}-database-storage" for each in chosen if each.has_database}
         wanted |= {"redis-1-memory", "gateway-5xx", "door-5xx", "gateway-unhealthy", "gateway-slow"}
         assert wanted <= alarms.keys()
         for alarm in alarms.values():
             assert alarm["AlarmActions"]
             assert alarm["AlarmDescription"].endswith(".")
+
+
+def test_alarms_may_tell_their_topic_and_somebody_notices_when_a_worker_tells_nothing(template: Any) -> None:
+    ((topic, _),) = template.of("AWS::SNS::Topic").items()
+    (policy,) = template.of("AWS::SNS::TopicPolicy").values()
+    allowed = [each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"]
+    assert [each["Principal"] for each in allowed] == [{"Service": "cloudwatch.amazonaws.com"}]
+    assert [(each["Action"], each["Resource"]) for each in allowed] == [("sns:Publish", {"Ref": topic})]
+    assert [each["Condition"] for each in allowed] == [
+        {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    ]
+    for alarm in template.of("AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
+        if alarm["AlarmName"].endswith(("-lag", "-running")):
+            assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_the_collector_tells_what_alarms_watch_and_nothing_else(templates: dict[str, Any]) -> None:
+    for size in SIZES:
+        every = templates[size.name].of("AWS::ECS::TaskDefinition").values()
+        tasks = {each["Family"].removeprefix(f"ledgerlink-{size.name}-"): each for each in every}
+        for process in processes(services(sandbox=size.sandbox)):
+            (collector,) = [each for each in tasks[process.name]["ContainerDefinitions"] if each["Name"] == "otel"]
+            ((_, said),) = [each.values() for each in collector["Environment"]]
+            parts = (
+                [each if isinstance(each, str) else "LOG" for each in said["Fn::Join"][1]]
+                if "Fn::Join" in said
+                else said
+            )
+            configuration = json.loads("".join(parts))
+            wanted = [sign.metric for sign in signs_of(process)]
+            pipelines = configuration["service"]["pipelines"]
+            assert set(pipelines) == ({"traces", "metrics"} if wanted else {"traces"})
+            assert all(each["processors"][0] == "memory_limiter" for each in pipelines.values())
+            if wanted:
+                emf = configuration["exporters"]["awsemf"]
+                (declared,) = emf["metric_declarations"]
+                assert [each.strip("^$") for each in declared["metric_name_selectors"]] == wanted
+                assert emf["retain_initial_value_of_delta_metric"] is True
+
+
+def test_the_collector_can_neither_take_a_tasks_memory_nor_stay_away(template: Any) -> None:
+    collectors = [each for each in containers(template) if each["Name"] == "otel"]
+    assert collectors
+    for each in collectors:
+        assert each["Essential"] is False
+        assert each["Memory"] <= 256
+        assert each["RestartPolicy"]["Enabled"] is True
+
+
+def test_the_access_log_is_written_by_this_accounts_balancer_alone(template: Any) -> None:
+    (policy,) = template.of("AWS::S3::BucketPolicy").values()
+    (written,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"]
+    assert written["Action"] == "s3:PutObject"
+    assert written["Resource"]["Fn::Join"][1][1:] == ["/AWSLogs/", {"Ref": "AWS::AccountId"}, "/*"]
+
+
+def test_the_page_of_costs_counts_what_the_templates_make(templates: dict[str, Any]) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "aws" / "costs.md").read_text()
+    rows = {cells[1].strip(): cells for cells in (line.split("|") for line in page.splitlines()) if len(cells) == 8}
+    for size, column in zip(SIZES, (3, 5), strict=True):
+        for part, kind in (
+            ("Secrets Manager", "AWS::SecretsManager::Secret"),
+            ("CloudWatch alarms", "AWS::CloudWatch::Alarm"),
+        ):
+            assert int(rows[part][column]) == len(templates[size.name].of(kind)), f"{part} of {size.name}"
+        tasks = [size_of(size, process) for process in processes(services(sandbox=size.sandbox))]
+        hours = 730
+        price = hours * sum(
+            each.count_min * (each.cpu / 1024 * 0.0405 + each.memory_mib / 1024 * 0.00445) for each in tasks
+        )
+        assert int(rows["Fargate"][column + 1]) == round(price)
+        parts = [float(cells[column + 1]) for name, cells in rows.items() if cells[column + 1].strip().isdigit()]
+        told = int(re.sub(r"\D", "", rows["**Sum**"][column + 1]))
+        assert abs(sum(parts) - told) <= 5
 
 
 def test_every_log_is_forgotten_in_time(template: Any) -> None:
@@ -252,6 +329,15 @@ def test_githubs_role_is_of_one_repository_and_environment_and_of_these_services
             "StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
         }
         assert len(by_sid["Deploy"]["Resource"]) == len(template.of("AWS::ECS::Service"))
+
+
+def test_no_release_is_removed_from_under_the_tasks_that_run_it(templates: dict[str, Any]) -> None:
+    repositories = templates["registry"].of("AWS::ECR::Repository").values()
+    rules = [
+        rule for each in repositories for rule in json.loads(each["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+    ]
+    assert len(rules) == len(repositories) > 0
+    assert {rule["selection"]["tagStatus"] for rule in rules} == {"untagged"}
 
 
 def test_no_account_stands_in_a_template_and_cloudformation_can_take_it(template: Any) -> None:

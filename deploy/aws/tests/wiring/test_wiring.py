@@ -1,6 +1,8 @@
 """Proves that what AWS gives to each process is what it reads: names, required settings, secrets, commands."""
 
+import inspect
 import os
+import re
 import string
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
-from ledgerlink_aws.collector import WATCHED
+from ledgerlink_aws.signs import Kind, signs_of
 from ledgerlink_aws.wiring import (
     BASE64_CHARS,
     BASE64_SUFFIX,
     PARAMETER_SECRETS,
+    STOP_S,
     Process,
     Service,
     composed,
@@ -30,8 +33,11 @@ from ledgerlink_aws.wiring import (
 from ledgerlink_gateway.runtime import Settings as GatewaySettings
 from ledgerlink_identity.connectors.vault import read_key
 from ledgerlink_identity.runtime import Settings as IdentitySettings
+from ledgerlink_kit import database_tasks
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import Unavailable
+from ledgerlink_kit.http_app import DRAIN_S
+from ledgerlink_kit.invariants import watch_invariants
 from ledgerlink_kit.settings import ServiceSettings
 from ledgerlink_payments.runtime import Settings as PaymentsSettings
 from ledgerlink_risk.runtime import RiskSettings
@@ -48,6 +54,7 @@ SETTINGS: Final[dict[str, type[ServiceSettings]]] = {
     "sandbox": SandboxSettings,
 }
 EVERY: Final = services(sandbox=True)
+ROOT: Final = Path(__file__).parents[4]
 WORDS: Final = {
     "namespace": "dev.ledgerlink.internal",
     "domain": "api.example.com",
@@ -144,16 +151,52 @@ def test_every_command_names_a_module_that_exists(process: Process) -> None:
 
 
 @pytest.mark.parametrize("service", [each for each in EVERY if each.has_database], ids=lambda each: each.name)
-def test_the_one_off_task_is_a_program_and_asks_for_the_services_own_database(service: Service) -> None:
-    program = migrate_command(service)[2]
-    compile(program, service.name, "exec")
-    assert f"os.environ['{service.prefix}DATABASE_URL']" in program
-    assert f"{service.prefix}DATABASE_URL" in service.secret_variables()
+def test_the_one_off_task_migrates_the_services_own_database(service: Service) -> None:
+    command = migrate_command(service)
+    assert command[:3] == ["python", "-m", database_tasks.__name__]
+    variable = f"{service.prefix}DATABASE_URL"
+    assert variable in service.secret_variables()
+    assert database_tasks.main(command[3:], {}) == f"Set {variable}, or {variable}_FILE to a file that holds it."
 
 
-def test_what_alarms_watch_is_a_metric_of_ours() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "reference" / "metrics.md").read_text()
-    assert not [name for name in WATCHED if f"`{name}`" not in page]
+def test_ecs_waits_longer_than_a_process_may_take_to_finish() -> None:
+    assert STOP_S >= DRAIN_S + 8
+
+
+def test_what_alarms_watch_is_a_metric_of_the_worker_that_tells_it() -> None:
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
+    for process in processes(EVERY):
+        for sign in signs_of(process):
+            (row,) = [line for line in page.splitlines() if f"| `{sign.metric}` |" in line]
+            assert ("| counter |" in row) is (sign.kind is Kind.COUNT), sign.metric
+            assert "ledgerlink_kit." in row or f"ledgerlink_{process.service.name}." in row, f"{process.name}: {row}"
+
+
+def test_every_worker_is_watched_and_its_first_sign_shows_that_it_still_tells() -> None:
+    for process in processes(EVERY):
+        signs = signs_of(process)
+        assert bool(signs) is process.is_worker
+        assert [sign.name for sign in signs if sign.is_always_told] == (["lag"] if process.is_worker else [])
+
+
+def test_alarms_begin_where_the_rules_of_prometheus_page() -> None:
+    rules = "".join(file.read_text() for file in (ROOT / "deploy/observability/prometheus/rules").glob("alerts-*.yml"))
+    pages = dict(re.findall(r"expr: (ledgerlink_\w+) > (\d+)\n", rules))
+    ours = {sign.metric: sign.threshold for process in processes(EVERY) for sign in signs_of(process)}
+    levels = {metric for metric in pages if metric in ours}
+    assert {metric: float(pages[metric]) for metric in levels} == {metric: ours[metric] for metric in levels}
+    assert {
+        f"ledgerlink_{name}_seconds" for name in ("outbox_lag", "payments_overdue", "wallet_schedules_lag")
+    } <= levels
+
+
+def test_an_invariant_counts_as_unchecked_after_twice_the_time_of_the_rarest_of_its_worker() -> None:
+    usual = inspect.signature(watch_invariants).parameters["every_s"].default
+    rarest = {"wallet": WalletSettings.model_fields["history_every_s"].default}
+    for process in processes(EVERY):
+        for sign in signs_of(process):
+            if sign.name == "unchecked":
+                assert sign.threshold == 2 * rarest.get(process.service.name, usual) + 120
 
 
 async def test_no_driver_connects_without_tls_when_told_as_on_aws(

@@ -54,6 +54,8 @@ _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{REQUEST_ID_CHARS_MAX}}}")
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _CHECK_TIMEOUT_S: Final = 3.0
+DRAIN_S: Final = 20
+"""How long a process may finish its work after SIGTERM. Whoever stops it must wait longer before SIGKILL."""
 _COLLECT_EVERY: Final = 20_000
 """Objects made, less those gone, before the garbage collector looks at the youngest (CPython's own choice is 700)."""
 
@@ -398,7 +400,7 @@ def serve(
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=20,
+            timeout_graceful_shutdown=DRAIN_S,
             timeout_keep_alive=65,
         )
         server = _Server(config)
@@ -433,8 +435,8 @@ def run_worker(
 ) -> None:
     """Run ``tasks`` side by side until SIGTERM, with health and metrics on the worker's port.
 
-    Each task is given the event that asks it to stop. One that ends early, or raises, ends the process with status 1,
-    so that whoever watches it starts it anew.
+    Each task is given the event that asks it to stop; one that goes on for longer than `DRAIN_S`, an audit say, is cut
+    short. One that ends early, or raises, ends the process with status 1, so that whoever watches it starts it anew.
     """
     configure_logging(f"{service}-worker", level=settings.log_level, log_format=settings.log_format)
     configure_tracing(f"{service}-worker", settings.otlp_endpoint)
@@ -452,6 +454,7 @@ async def _work(
     tasks: Mapping[str, Task],
     readiness: Mapping[str, Check],
     close: Callable[[], Awaitable[None]],
+    drain_s: float = DRAIN_S,
 ) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -468,6 +471,10 @@ async def _work(
     await asyncio.wait([*running, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
     failed = not stop.is_set()
     stop.set()
+    _, late = await asyncio.wait(running, timeout=drain_s)
+    for task in late:  # what it was about is in the database; the next worker takes it up
+        structlog.get_logger().warning("task_cut_short", task=task.get_name())
+        task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
     server.should_exit = True
     await asyncio.gather(health, return_exceptions=True)

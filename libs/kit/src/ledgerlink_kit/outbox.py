@@ -9,10 +9,9 @@ wipe, a fail-over, a restart without persistence) it publishes them again.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
@@ -27,11 +26,12 @@ from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.ids import uuid7
-from ledgerlink_kit.limits import OUTBOX_BATCH, OUTBOX_RETENTION_S
+from ledgerlink_kit.limits import OUTBOX_BATCH, OUTBOX_RETENTION_S, STREAM_UNREAD_MAX
 from ledgerlink_kit.redis_client import RedisClient
 from ledgerlink_kit.telemetry import new_traceparent, traceparent
 
 _LEASE_S: Final = 30
+_ROWS_AT_ONCE: Final = 25  # a row may stand for many events, and the worker's other tasks want their turn
 _IDLE_S: Final = 0.2
 _AWAY_S: Final = 1.0
 _TIDY_EVERY_S: Final = 60.0
@@ -110,8 +110,20 @@ _SAY_AGAIN: Final = text(
 _FORGET: Final = text("DELETE FROM outbox WHERE published_at < now() - make_interval(secs => :horizon_s)")
 
 
-Teller = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[Mapping[UUID, str]]]
-"""Writes the data (JSON) of events whose ids are given, from the facts that have these ids."""
+class Said(NamedTuple):
+    """An event as it goes out; ``data`` is JSON."""
+
+    id: UUID
+    aggregate: str
+    type: str
+    version: int
+    traceparent: str
+    occurred_at: datetime
+    data: str
+
+
+Teller = Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[Mapping[UUID, Sequence[Said]]]]
+"""Says what outbox rows stand for, by their ids: one may stand for many events that are told from facts (ADR 0084)."""
 
 
 class Relay:
@@ -124,9 +136,14 @@ class Relay:
         *,
         service: str,
         clock: Clock,
+        readers: Sequence[str],
         tellers: Mapping[str, Teller] | None = None,
     ) -> None:
-        """Carry from ``db`` to ``redis``; ``tellers``, by event type, write the data of events stored without it."""
+        """Carry from ``db`` to ``redis`` for ``readers`` (names of services).
+
+        ``tellers``, by type, say what a row stands for that is no event itself.
+        """
+        self._readers = readers
         self._tellers = tellers or {}
         self._db = db
         self._redis = redis
@@ -166,32 +183,33 @@ class Relay:
             return 0
         rows = sorted(claimed, key=lambda row: row.seq)
         seqs = [row.seq for row in rows]
-        told = await self._tell(rows)
+        carried = 0
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for row in rows:
-                    pipe.xadd(self._stream, {"event": _envelope(row, self._service, row.data or told[row.id])})
-                await pipe.execute()
-        except (RedisError, OSError):
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                said = await self._tell(rows[start : start + _ROWS_AT_ONCE])
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for one in said:
+                        pipe.xadd(self._stream, {"event": _envelope(one, self._service)})
+                    await pipe.execute()
+                carried += len(said)
+        except (RedisError, OSError, LedgerLinkError):
             async with self._db.transaction() as tx:
                 await tx.execute(_FREE, {"seqs": seqs})
             raise
         async with self._db.transaction() as tx:
             await tx.execute(_MARK, {"seqs": seqs})
-        _published.labels(self._service).inc(len(rows))
-        return len(rows)
+        _published.labels(self._service).inc(carried)
+        return carried
 
-    async def _tell(self, rows: Sequence[Row[Any]]) -> dict[UUID, str]:
-        """Write the data of the events that were stored without it."""
-        told: dict[UUID, str] = {}
-        wanted: dict[str, list[UUID]] = defaultdict(list)
-        for row in rows:
-            if row.data is None:
-                wanted[row.type].append(row.id)
-        for kind, ids in wanted.items():
-            async with self._db.reading() as view:
-                told |= await self._tellers[kind](view, ids)
-        return told
+    async def _tell(self, rows: Sequence[Row[Any]]) -> list[Said]:
+        """Give the events that ``rows`` stand for, in their order."""
+        told: dict[UUID, Sequence[Said]] = {}
+        for kind, teller in self._tellers.items():
+            wanted = [row for row in rows if row.type == kind]
+            if wanted:
+                async with self._db.reading() as view:
+                    told |= await teller(view, wanted)
+        return [one for row in rows for one in told.get(row.id) or (_itself(row),)]
 
     async def _notice_loss(self) -> None:
         """Compare Redis's marker with ours; when it is another memory, mark what it may have lost as unsaid."""
@@ -236,19 +254,28 @@ class Relay:
         self._tidied = self._clock.monotonic()
         async with self._db.transaction() as tx:
             await tx.execute(_FORGET, {"horizon_s": OUTBOX_RETENTION_S})
-        await trim(self._redis, self._stream)
+        await trim(self._redis, self._stream, self._readers)
 
 
-async def trim(redis: RedisClient, stream: str) -> None:
-    """Cut the entries of ``stream`` that every consumer group has read and acknowledged."""
+async def trim(redis: RedisClient, stream: str, readers: Sequence[str]) -> None:
+    """Cut the entries of ``stream`` that every consumer group has read and acknowledged.
+
+    Nothing is cut before all ``readers`` have made their groups: after a loss of Redis they come back one by one. Of a
+    stream that nobody reads only the newest stay, or Redis would fill up for nobody.
+    """
     if not await redis.exists(stream):
         return
+    groups = await redis.xinfo_groups(stream)
+    if set(readers) - {group["name"].decode() for group in groups}:
+        return
     floors: list[bytes] = []
-    for group in await redis.xinfo_groups(stream):
+    for group in groups:
         pending = await redis.xpending(stream, group["name"])
         floors.append(pending["min"] if pending["pending"] else group["last-delivered-id"])
     if floors:
         await redis.xtrim(stream, minid=min(floors, key=_entry_order), approximate=True)
+    else:
+        await redis.xtrim(stream, maxlen=STREAM_UNREAD_MAX, approximate=True)
 
 
 def stream_of(service: str) -> str:
@@ -261,19 +288,23 @@ def _entry_order(entry_id: bytes) -> tuple[int, int]:
     return int(milliseconds), int(sequence or 0)
 
 
-def _envelope(row: Row[Any], service: str, data: str) -> bytes:
+def _itself(row: Row[Any]) -> Said:
+    return Said(row.id, row.aggregate, row.type, row.version, row.traceparent, row.occurred_at, row.data)
+
+
+def _envelope(said: Said, service: str) -> bytes:
     """Write the event in CloudEvents 1.0 terms (JSON format), with the distributed-tracing extension."""
     return orjson.dumps(
         {
             "specversion": "1.0",
-            "id": f"{row.id}",
+            "id": f"{said.id}",
             "source": f"/ledgerlink/{service}",
-            "type": row.type,
-            "dataversion": row.version,
-            "subject": row.aggregate,
-            "time": row.occurred_at.isoformat(),
-            "traceparent": row.traceparent,
-            "data": orjson.Fragment(data),
+            "type": said.type,
+            "dataversion": said.version,
+            "subject": said.aggregate,
+            "time": said.occurred_at.isoformat(),
+            "traceparent": said.traceparent,
+            "data": orjson.Fragment(said.data),
         }
     )
 

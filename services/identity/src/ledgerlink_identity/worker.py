@@ -8,6 +8,7 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ledgerlink_contracts.hearing import READERS
 from ledgerlink_identity.commands.keys import rotate_keys_when_due
 from ledgerlink_identity.commands.post import send_next_mail, tidy
 from ledgerlink_identity.commands.sealing import seal_events
@@ -85,7 +86,7 @@ def main() -> None:
     migrations.upgrade("ledgerlink_identity", settings.database_url.get_secret_value())
     rt = make_runtime(settings, "identity-worker")
     redis: Any = Redis.from_url(settings.redis_url)  # pyright: ignore[reportUnknownMemberType]
-    relay = Relay(rt.db, redis, service="identity", clock=rt.clock)
+    relay = Relay(rt.db, redis, service="identity", clock=rt.clock, readers=READERS["identity"])
 
     async def redis_answers() -> None:
         await redis.ping()

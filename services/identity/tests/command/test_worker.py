@@ -40,7 +40,7 @@ async def until(true: Callable[[], Awaitable[bool]]) -> bool:
 async def test_a_registration_is_told_mailed_and_sealed(rt: Runtime, redis_url: str) -> None:
     redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
     mailer, stop = KeptMails(), asyncio.Event()
-    tasks = tasks_of(rt, mailer, Relay(rt.db, redis, service="identity", clock=rt.clock))
+    tasks = tasks_of(rt, mailer, Relay(rt.db, redis, service="identity", clock=rt.clock, readers=()))
     assert set(tasks) == {"relay", "mail", "seals", "keys", "tidy", "invariants"}
     running = [asyncio.ensure_future(task(stop)) for task in tasks.values()]
     await register(rt, Registration("ada@example.com", "a long enough secret", None), HOME)

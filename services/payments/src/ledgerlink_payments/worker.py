@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ledgerlink_contracts.hearing import READERS, heard_by
 from ledgerlink_kit import migrations
 from ledgerlink_kit.db import Tx
 from ledgerlink_kit.http_app import Task, run_worker
@@ -67,7 +68,7 @@ def tasks_of(rt: Runtime, redis: Any, relay: Relay, couriers: Couriers) -> dict[
         await news.hear_review(rt, tx, envelope)
 
     consumer = Consumer(
-        rt.db, redis, service="payments", streams=["risk"], handlers={"risk.case.resolved": hear_review}
+        rt.db, redis, service="payments", streams=heard_by("payments"), handlers={"risk.case.resolved": hear_review}
     )
 
     async def sweeper(stop: asyncio.Event) -> None:
@@ -96,7 +97,7 @@ def main() -> None:
     opened = open_runtime(settings, "payments-worker")
     rt = opened.runtime
     redis: Any = Redis.from_url(settings.redis_url)  # pyright: ignore[reportUnknownMemberType]
-    relay = Relay(rt.db, redis, service="payments", clock=rt.clock)
+    relay = Relay(rt.db, redis, service="payments", clock=rt.clock, readers=READERS["payments"])
     sender = GuardedSender(rt.clock, allow_loopback=settings.webhook_allow_loopback)
 
     async def redis_answers() -> None:

@@ -33,8 +33,8 @@ async def test_an_approval_told_by_risk_lets_a_payment_go_on(
         await record(tx, told, aggregate=str(case), now=house.clock.now())
     redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
     stop = asyncio.Event()
-    ours = Relay(house.rt.db, redis, service="payments", clock=house.clock)
-    theirs = Relay(risk_db, redis, service="risk", clock=house.clock)
+    ours = Relay(house.rt.db, redis, service="payments", clock=house.clock, readers=())
+    theirs = Relay(risk_db, redis, service="risk", clock=house.clock, readers=())
     sender = GuardedSender(house.clock, allow_loopback=False)
     tasks = tasks_of(house.rt, redis, ours, Couriers(house.rt.db, house.clock, sender))
     work: list[Task] = [*tasks.values(), theirs.run_forever]

@@ -7,6 +7,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
+from ledgerlink_contracts.hearing import READERS
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.http_app import run_worker
@@ -26,7 +27,7 @@ def main() -> None:
     db = Database(url, application_name="risk-worker", pool_size=settings.db_pool_size)
     redis = Redis.from_url(settings.redis_url)  # pyright: ignore[reportUnknownMemberType]
     runtime = Runtime(db, clock, settings.velocity_timeout_ms)
-    relay = Relay(db, redis, service="risk", clock=clock)
+    relay = Relay(db, redis, service="risk", clock=clock, readers=READERS["risk"])
 
     async def watch(stop: asyncio.Event) -> None:
         await watch_invariants(db, invariants_of(runtime), stop)

@@ -31,7 +31,7 @@ async def test_a_case_is_said_to_be_opened_and_then_resolved(
 
     redis = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType] - redis types it in part
     try:
-        relay = Relay(runtime.db, redis, service="risk", clock=clock)
+        relay = Relay(runtime.db, redis, service="risk", clock=clock, readers=())
         while await relay.run_once():
             pass
         entries: Any = await redis.xrange(stream_of("risk"))  # pyright: ignore[reportUnknownMemberType]

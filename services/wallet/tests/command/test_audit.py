@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from ledgerlink_contracts.ids import TransferId, UserId
 from ledgerlink_kit.clock import SystemClock
 from ledgerlink_kit.invariants import DIFFERENCES_MAX, run_invariants
 from ledgerlink_kit.notes import Signer
+from ledgerlink_wallet.auditor import look, tell
 from ledgerlink_wallet.commands.occurrences import carry_out_due
 from ledgerlink_wallet.commands.sealing import seal
 from ledgerlink_wallet.queries.audit import INVARIANTS_OF_BALANCES, checks_for, invariants_of_history
@@ -271,6 +273,25 @@ async def test_busy_books_are_found_clean_and_everything_is_looked_at(service: S
     assert all(check["examined"] > 0 for check in report["checks"])
     assert {finding.differences for finding in findings} == {()}
     assert len(findings) == len(CHECKS) == len(report["checks"])
+
+
+async def test_the_audit_as_a_task_tells_by_its_exit_code_whether_the_books_are_whole(
+    service: Service, alice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await busy_books(service, alice)
+    settings = service.app.state.runtime.settings
+
+    assert tell(await look(settings)) == 0
+    async with service.db.engine.begin() as connection:
+        await lift_guards(connection)
+        await connection.execute(text("SET session_replication_role = replica"))
+        await connection.execute(text("UPDATE entries SET amount_minor = amount_minor + 1 WHERE version = 1"))
+    capsys.readouterr()
+    assert tell(await look(settings)) == 1
+    report = json.loads(capsys.readouterr().out)
+
+    assert report["clean"] is False
+    assert any("amount_minor" in found for check in report["checks"] for found in check["differences"])
 
 
 def test_every_column_is_tampered_with_or_named_with_its_reason() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 from services.wallet.tests.command.schedule_world import DAY, MANDATE, START, Killed, committer_on, world_on
 from sqlalchemy import text
 
@@ -30,7 +31,7 @@ from ledgerlink_wallet.domain.schedules import transfer_of
 from ledgerlink_wallet.queries.audit import audit
 from ledgerlink_wallet.queries.due import schedules_lag_s
 from ledgerlink_wallet.runtime import Ledger
-from ledgerlink_wallet.worker import watch_schedules
+from ledgerlink_wallet.worker import watch_schedules, watch_schedules_lag
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
 
@@ -445,6 +446,29 @@ async def test_the_lag_is_the_age_of_the_oldest_that_waits(db: Database) -> None
             lags.append(await schedules_lag_s(view, START + timedelta(seconds=90)))
 
         assert lags == [0, 0, 90, 0]
+
+
+async def test_the_lag_is_told_also_while_the_ledger_is_away(db: Database) -> None:
+    async with world_on(db) as world:
+        await world.fund(1_000)
+        await world.schedule()
+        world.watched.before = [Unavailable("ledger-busy", "full") for _ in range(1_000)]
+        world.clock.advance(400)
+        stop = asyncio.Event()
+        watching = asyncio.gather(
+            watch_schedules(db, world.watched, world.clock, stop), watch_schedules_lag(db, world.clock, stop)
+        )
+        told = 0.0
+        for _ in range(200):
+            told = REGISTRY.get_sample_value("ledgerlink_wallet_schedules_lag_seconds") or 0.0
+            if told >= 300:
+                break
+            await asyncio.sleep(0.05)
+        stop.set()
+        await asyncio.wait_for(watching, 10)
+
+        assert told >= 300
+        assert await world.received() == 0
 
 
 async def test_the_watch_goes_on_when_the_ledger_is_away_and_stops_when_told(db: Database) -> None:

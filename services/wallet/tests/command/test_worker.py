@@ -109,7 +109,7 @@ async def test_every_event_reaches_the_stream_and_reads_as_its_contract(
     assert await carry_out_due(service.db, ledger_of(service), SystemClock(), 10) == 2
 
     redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
-    relay = Relay(service.db, redis, service="wallet", clock=SystemClock(), tellers=TELLERS)
+    relay = Relay(service.db, redis, service="wallet", clock=SystemClock(), readers=(), tellers=TELLERS)
     while await relay.run_once():
         pass
     stream: Any = await redis.xrange("events:wallet")

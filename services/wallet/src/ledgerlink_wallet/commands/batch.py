@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from ledgerlink_contracts.ids import HoldId
-from ledgerlink_contracts.wallet.events import HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, TransferPosted
+from ledgerlink_contracts.wallet.events import HoldCaptured, HoldExpired, HoldPlaced, HoldReleased
 from ledgerlink_contracts.wallet.models import HoldState, Standing
 from ledgerlink_contracts.wallet.refusals import RefusalCode
 from ledgerlink_kit.clock import Clock
@@ -285,12 +285,13 @@ class Written(NamedTuple):
     transfers: list[Transfer]
     entries: list[writing.EntryRow]
     outcomes: list[writing.OutcomeRow]
+    posted: list[tuple[str, TransferKey]]
     events: list[writing.EventRow]
 
 
 def write(asked: Sequence[Asked], decided: Decided, statuses: dict[UUID, int], now: datetime) -> Written:
     """Turn outcomes into rows and answers."""
-    written = Written([], [], [], [], [])
+    written = Written([], [], [], [], [], [])
     desk = _Answers(statuses, now, written)
     written.answers.extend(
         desk.answer(one.command, outcome, one) for one, outcome in zip(asked, decided.outcomes, strict=True)
@@ -384,16 +385,7 @@ def _transfer(transfer: Transfer, entries: tuple[Entry, ...], one: Asked, writte
         writing.EntryRow(entry, transfer.id, transfer.hold, transfer.effective_at) for entry in entries
     )
     # A transfer is posted once, so its id serves the event as well; the relay writes the event from the transfer.
-    written.events.append(
-        writing.EventRow(
-            transfer.id,
-            transfer_wire(transfer.id),
-            TransferPosted.event_type,
-            TransferPosted.data_version,
-            None,
-            one.traceparent,
-        )
-    )
+    written.posted.append((one.traceparent, transfer.id))
 
 
 def _event(kind: type[Event], hold: Hold, data: bytes, one: Asked, now: datetime) -> writing.EventRow:
@@ -429,6 +421,6 @@ async def run(
     writing.save_holds(writes, decided.holds.values())
     writing.save_reversals(writes, decided.originals.values())
     writing.save_outcomes(writes, written.outcomes, now)
-    writing.save_events(writes, written.events, now)
+    writing.save_events(writes, written.posted, written.events, now)
     await writes.send(tx)
     return Done(written.answers, {**books.accounts, **decided.accounts})

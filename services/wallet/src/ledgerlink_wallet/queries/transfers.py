@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +22,7 @@ from ledgerlink_contracts.wallet.models import (
 )
 from ledgerlink_contracts.wallet.refusals import KINDS, RefusalCode
 from ledgerlink_kit.errors import Refused
+from ledgerlink_kit.outbox import Said
 from ledgerlink_kit.pagination import decode_cursor, encode_cursor
 from ledgerlink_wallet.domain.books import Account, AccountFacts
 from ledgerlink_wallet.queries.accounts import ACCOUNT_COLUMNS, account_of, balance_of
@@ -124,11 +126,30 @@ async def transfer(view: AsyncConnection, transfer_id: TransferId) -> TransferVi
     return TransferView(**_record(row, facts), entries=[_entry(facts[entry.account_id], entry) for entry in found])
 
 
-async def posted_events(view: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Write the data of `TransferPosted` for each of the transfers ``ids``."""
-    rows = (await view.execute(_THESE, {"ids": list(ids)})).all()
-    facts = await _facts(view, _account_ids(rows))
-    return {row.id: TransferPosted(transfer=TransferRecord(**_record(row, facts))).model_dump_json() for row in rows}
+async def posted_events(view: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[UUID, list[Said]]:
+    """Say `TransferPosted` for each of the transfers that the outbox's ``rows`` name, under the transfer's id.
+
+    A row of an earlier release has no data and names one transfer by its own id.
+    """
+    named = {row.id: _named(row) for row in rows}
+    found = (await view.execute(_THESE, {"ids": [id_ for runs in named.values() for _, id_ in runs]})).all()
+    facts = await _facts(view, _account_ids(found))
+    data = {one.id: TransferPosted(transfer=TransferRecord(**_record(one, facts))).model_dump_json() for one in found}
+    kind, version = TransferPosted.event_type, TransferPosted.data_version
+    return {
+        row.id: [
+            Said(id_, f"{TransferId(id_)}", kind, version, trace, row.occurred_at, data[id_])
+            for trace, id_ in named[row.id]
+        ]
+        for row in rows
+    }
+
+
+def _named(row: Row[Any]) -> list[tuple[str, UUID]]:
+    """Give the transfers that a row of the outbox names, each with its trace."""
+    if row.data is None:
+        return [(row.traceparent, row.id)]
+    return [(trace, UUID(id_)) for trace, ids in orjson.loads(row.data) for id_ in ids]
 
 
 def _entry(facts: AccountFacts, row: Row[Any]) -> EntryView:
