@@ -13,6 +13,8 @@ from tests.crash.own_stack import OwnStack
 
 NEEDED = ("bash", "curl", "openssl", "make")
 USUAL = "http://localhost:8080"
+# What a `make test ARGS=…` around us would tell the `make up` of the tutorial.
+OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS"}
 
 pytestmark = [
     pytest.mark.system,
@@ -27,7 +29,8 @@ pytestmark = [
 def run(stack: OwnStack, every: list[Step]) -> int:
     """Run blocks against the stack of all journeys, in the repository's folder, as a reader does."""
     python = Path(ROOT / ".venv" / "bin" / "python").parent
-    environment = {**stack.environment, "PATH": f"{os.environ['PATH']}{os.pathsep}{python}"}
+    environment = {name: value for name, value in stack.environment.items() if name not in OF_MAKE}
+    environment["PATH"] = f"{os.environ['PATH']}{os.pathsep}{python}"
     return execute(every, ROOT, environment, {USUAL: stack.url}, seconds=400)
 
 

@@ -25,6 +25,8 @@ LOADED: Final = {
     ("form", "action"),
     ("use", "href"),
     ("image", "href"),
+    ("image", "xlink:href"),
+    ("use", "xlink:href"),
     ("base", "href"),
 }
 _CSS: Final = re.compile(r"url\(\s*['\"]?([^)'\"\s]+)|@import\s+['\"]([^'\"]+)")
@@ -83,7 +85,8 @@ def read_html(text: str) -> Html:
 def check(folder: Path) -> list[str]:
     """Everything in a built site that leads nowhere or loads from another host, one sentence each."""
     folder = folder.resolve()
-    pages = {path: read_html(path.read_text("utf-8")) for path in sorted(folder.rglob("*.html"))}
+    files = sorted([*folder.rglob("*.html"), *folder.rglob("*.svg")])
+    pages = {path: read_html(path.read_text("utf-8")) for path in files}
     found = [said for path, page in pages.items() for said in _page(folder, path, page, pages)]
     for path in sorted(folder.rglob("*.css")):
         found += [f"{path.relative_to(folder)} {said}" for said in _css(path, path.read_text("utf-8"))]

@@ -197,6 +197,11 @@ def test_a_planted_fault_of_the_site_is_found(tmp_path: Path, more: str, said: s
     assert site(tmp_path, GOOD + more) == [said]
 
 
+def test_pictures_are_looked_at_too(tmp_path: Path) -> None:
+    picture = '<svg xmlns="http://www.w3.org/2000/svg"><image xlink:href="https://example.com/p.png"/></svg>'
+    assert site(tmp_path, GOOD, x_svg=picture) == ["x.svg loads https://example.com/p.png from another host"]
+
+
 def test_styles_and_scripts_of_their_own_files_are_looked_at(tmp_path: Path) -> None:
     found = site(
         tmp_path,
