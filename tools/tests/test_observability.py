@@ -175,6 +175,12 @@ def test_compose_is_scraped_at_every_server_and_every_worker() -> None:
         assert address == f"{host}:{local[job, role][0].rpartition(':')[2]}"
 
 
+def test_every_folder_that_prometheus_watches_is_there_or_it_complains_for_ever() -> None:
+    watched = re.findall(r"(\w+)/\*\.(?:json|yml)", (FOLDER / "prometheus.yml").read_text())
+    assert len(watched) == 3
+    assert all((FOLDER / name).is_dir() for name in watched)
+
+
 def _compose() -> list[dict[str, Any]]:
     return json.loads((FOLDER / "targets" / "compose.json").read_text())
 

@@ -34,13 +34,15 @@ class Alarms:
             scope, "alarms", topic_name=f"ledgerlink-{size.name}-alarms", master_key=key, enforce_ssl=True
         )
         # A topic with a policy of its own has lost AWS's default one: without this word no alarm is ever told.
-        cloudwatch = iam.ServicePrincipal(
-            "cloudwatch.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
-        )
+        cloudwatch = iam.ServicePrincipal("cloudwatch.amazonaws.com")
         key.grant_encrypt_decrypt(cloudwatch)
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="AlarmsTell", principals=[cloudwatch], actions=["sns:Publish"], resources=[self.topic.topic_arn]
+                sid="AlarmsTell",
+                principals=[cloudwatch],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}},
             )
         )
 
@@ -132,7 +134,8 @@ class Alarms:
             database.metric_free_storage_space(period=minute),
             5 * GIB,
             when=BELOW,
-            why=f"The database of {name} has less than 5 GiB left.",
+            why=f"The database of {name} has less than 5 GiB left, or is gone.",
+            missing=MISSING_IS_BAD,
         )
         self._alarm(
             f"{name}-database-memory",

@@ -242,7 +242,7 @@ def test_alarms_may_tell_their_topic_and_somebody_notices_when_a_worker_tells_no
     ]
     for alarm in template.of("AWS::CloudWatch::Alarm").values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
-        if alarm["AlarmName"].endswith(("-lag", "-running")):
+        if alarm["AlarmName"].endswith(("-lag", "-running", "-database-storage")):
             assert alarm["TreatMissingData"] == "breaching"
 
 
