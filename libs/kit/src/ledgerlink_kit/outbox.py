@@ -29,7 +29,15 @@ from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.limits import OUTBOX_BATCH, OUTBOX_RETENTION_S
 from ledgerlink_kit.redis_client import RedisClient
-from ledgerlink_kit.telemetry import new_traceparent, traceparent
+from ledgerlink_kit.telemetry import (
+    Span,
+    Value,
+    begin,
+    error_type,
+    is_recorded,
+    new_traceparent,
+    traceparent,
+)
 
 _LEASE_S: Final = 30
 _IDLE_S: Final = 0.2
@@ -167,12 +175,19 @@ class Relay:
         rows = sorted(claimed, key=lambda row: row.seq)
         seqs = [row.seq for row in rows]
         told = await self._tell(rows)
+        spans = {row.id: span for row in rows if (span := self._span(row)) is not None}
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for row in rows:
-                    pipe.xadd(self._stream, {"event": _envelope(row, self._service, row.data or told[row.id])})
+                    parent = spans[row.id].traceparent if row.id in spans else row.traceparent
+                    pipe.xadd(self._stream, {"event": _envelope(row, self._service, row.data or told[row.id], parent)})
                 await pipe.execute()
-        except (RedisError, OSError):
+            for span in spans.values():
+                span.end()
+        except (RedisError, OSError) as error:
+            for span in spans.values():
+                span.fail(error_type(error))
+                span.end()
             async with self._db.transaction() as tx:
                 await tx.execute(_FREE, {"seqs": seqs})
             raise
@@ -180,6 +195,21 @@ class Relay:
             await tx.execute(_MARK, {"seqs": seqs})
         _published.labels(self._service).inc(len(rows))
         return len(rows)
+
+    def _span(self, row: Row[Any]) -> Span | None:
+        """Begin the span of an event's publication, by the semantic conventions, if its trace is recorded."""
+        if not is_recorded(row.traceparent):
+            return None
+        described: dict[str, Value] = {
+            "messaging.system": "redis",
+            "messaging.operation.name": "xadd",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": self._stream,
+            "messaging.message.id": str(row.id),
+            "cloudevents.event_type": row.type,
+            "cloudevents.event_subject": row.aggregate,
+        }
+        return begin(f"send {self._stream}", "producer", described, parent=row.traceparent)
 
     async def _tell(self, rows: Sequence[Row[Any]]) -> dict[UUID, str]:
         """Write the data of the events that were stored without it."""
@@ -261,7 +291,7 @@ def _entry_order(entry_id: bytes) -> tuple[int, int]:
     return int(milliseconds), int(sequence or 0)
 
 
-def _envelope(row: Row[Any], service: str, data: str) -> bytes:
+def _envelope(row: Row[Any], service: str, data: str, trace: str) -> bytes:
     """Write the event in CloudEvents 1.0 terms (JSON format), with the distributed-tracing extension."""
     return orjson.dumps(
         {
@@ -272,7 +302,7 @@ def _envelope(row: Row[Any], service: str, data: str) -> bytes:
             "dataversion": row.version,
             "subject": row.aggregate,
             "time": row.occurred_at.isoformat(),
-            "traceparent": row.traceparent,
+            "traceparent": trace,
             "data": orjson.Fragment(data),
         }
     )
