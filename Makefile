@@ -19,7 +19,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 ##@ Run LedgerLink
-.PHONY: bootstrap up down status logs reset doctor demo prometheus
+.PHONY: bootstrap up down status logs reset doctor demo trace prometheus
 bootstrap: ## make .venv from requirements.lock (does nothing when it is up to date)
 	@tools/bootstrap.sh
 
@@ -43,6 +43,9 @@ doctor: bootstrap ## say what on this machine stands in the way
 
 demo: bootstrap ## replay a month of real card purchases and prove the books (SIZE=small for a quick one)
 	@$(LEDGERLINK) demo $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+trace: bootstrap ## make a card payment and show its trace as a tree (ARGS=--declined: a declined one)
+	@$(LEDGERLINK) trace $(ARGS)
 
 prometheus: bootstrap ## run Prometheus over the local stack, at :9090, until Ctrl-C (needs the program)
 	@$(PYTHON_RUN) tools/observability.py serve
