@@ -88,12 +88,15 @@ observability-live: bootstrap ## a real Prometheus over the stack: targets, rule
 	@$(PYTHON_RUN) tools/observability.py live
 
 ##@ Measure it
-.PHONY: bench-gateway bench-ledger bench-audit bench-drivers
+.PHONY: bench-gateway bench-ledger bench-audit bench-drivers bench-tracing
 bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI route
 	@$(PYTHON_RUN) bench/gateway/run.py $(ARGS)
 
 bench-ledger: bootstrap ## transfers a second, beside pgbench in the same run (QUICK=1: three minutes; else half an hour)
 	@$(PYTHON_RUN) bench/ledger/run.py $(if $(QUICK),--quick) $(ARGS)
+
+bench-tracing: bootstrap ## CPU per transfer with tracing off, and on (ARGS="--against CHECKOUT": beside another checkout)
+	@$(PYTHON_RUN) -m bench.tracing.run $(ARGS)
 
 bench-drivers: bootstrap ## asyncpg beside psycopg 3, by the committer's batches (QUICK=1: under three minutes; ARGS=--tried: all ways)
 	@$(PYTHON_RUN) -m bench.drivers.run $(if $(QUICK),--quick) $(ARGS)

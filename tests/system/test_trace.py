@@ -2,6 +2,7 @@
 it, their SQL, events and the provider, to the webhook that tells of it; and that logs lead to it and hold no secret.
 """
 
+import importlib.util
 import json
 import re
 import tempfile
@@ -22,7 +23,7 @@ from ledgerlink_stack.traces.tree import drawn, outline
 from tests.crash.own_stack import OwnStack, start
 from tests.system.expected_traces import DECLINED, PAID, RESOLVED
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("traced"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,11 @@ class Traced:
     payer: Payer
 
     def until(self, trace_id: str, wanted: Callable[[list[SeenSpan]], bool]) -> list[SeenSpan]:
-        """Give the spans of a trace once they are what is wanted and no more come."""
+        """Give the spans of a trace once those that are wanted are there."""
         deadline = time.monotonic() + 60
         while not wanted(self.receiver.trace(trace_id)):
             assert time.monotonic() < deadline, drawn(self.receiver.trace(trace_id))
             time.sleep(0.2)
-        time.sleep(2.5)
         return self.receiver.trace(trace_id)
 
 
@@ -61,21 +61,64 @@ def traced() -> Iterator[Traced]:
             running.ledgerlink("reset", "--yes")
 
 
+def followed(traced: Traced, card: str) -> tuple[str, dict[str, Any]]:
+    """Pay, and give the trace's id and the answer.
+
+    The provider's news may overtake our own answer, on a busy machine, and is then noted otherwise: that is proven
+    elsewhere, and here somebody pays once more.
+    """
+    for _ in range(5):
+        trace_id, answer = pay(traced.payer, card)
+        spans = traced.until(
+            trace_id, lambda spans: {"hear_provider", "create_intent"} <= {span.name for span in spans}
+        )
+        (heard,) = [span for span in spans if span.name == "hear_provider"]
+        (answered,) = [span for span in spans if span.name == "create_intent"]
+        if heard.started_ns > answered.ended_ns:
+            return trace_id, answer
+    raise AssertionError("the provider's news came before our own answer five times")
+
+
+def is_whole(traced: Traced, trace_id: str, expected: str) -> list[SeenSpan]:
+    """Wait for the trace to be what is expected, and a little longer for what would be too much; give its spans."""
+    deadline = time.monotonic() + 30
+    while outline(traced.receiver.trace(trace_id)) != expected.strip() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1.5)
+    spans = traced.receiver.trace(trace_id)
+    assert outline(spans) == expected.strip(), f"the trace is another one:\n{outline(spans)}\n\n{drawn(spans)}"
+    return spans
+
+
 @pytest.fixture(scope="module")
 def paid(traced: Traced) -> list[SeenSpan]:
-    """The spans of a card payment."""
-    trace_id, answer = pay(traced.payer, CARD)
+    """The spans of a card payment: the trace is one, span by span."""
+    trace_id, answer = followed(traced, CARD)
     assert answer["status"] == "succeeded", answer
-    assert whole(traced.receiver, trace_id), drawn(traced.receiver.trace(trace_id))
-    return traced.receiver.trace(trace_id)
-
-
-def same(spans: list[SeenSpan], expected: str) -> None:
-    assert outline(spans) == expected.strip(), f"the trace is another one:\n{outline(spans)}\n\n{drawn(spans)}"
+    return is_whole(traced, trace_id, PAID)
 
 
 def test_a_card_payment_is_one_trace_span_by_span(paid: list[SeenSpan]) -> None:
-    same(paid, PAID)
+    assert outline(paid) == PAID.strip()
+    assert len({span.trace_id for span in paid}) == 1
+    assert {span.service for span in paid} == {
+        "gateway",
+        "payments",
+        "payments-worker",
+        "risk",
+        "sandbox",
+        "wallet",
+        "wallet-worker",
+    }
+
+
+def conventional() -> set[str]:
+    """Every name in quotes in OpenTelemetry's own list of the conventions, which comes with its SDK."""
+    spec = importlib.util.find_spec("opentelemetry.semconv")
+    assert spec is not None
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    texts = [file.read_text() for folder in folders for file in folder.rglob("*.py")]
+    return {name for text in texts for name in re.findall(r'"([a-z_]+(?:\.[a-z_]+)+)"', text)}
 
 
 def test_what_a_span_says_follows_the_semantic_conventions(paid: list[SeenSpan]) -> None:
@@ -108,6 +151,8 @@ def test_what_a_span_says_follows_the_semantic_conventions(paid: list[SeenSpan])
         },
     }
     assert by_kind.keys() - {("internal", "http")} == needed.keys()
+    names = {name for span in paid for name in span.attributes if not name.startswith("ledgerlink.")}
+    assert names <= conventional(), "these names are none of the conventions'"
     for kind, names in needed.items():
         for attributes in by_kind[kind]:
             assert names <= attributes.keys(), (kind, attributes)
@@ -131,7 +176,7 @@ def logged(stack: OwnStack, trace_id: str) -> dict[str, list[dict[str, Any]]]:
 
 def test_every_process_logs_the_trace_with_its_span_and_the_request(traced: Traced, paid: list[SeenSpan]) -> None:
     found = logged(traced.stack, paid[0].trace_id)
-    assert found.keys() == {"gateway", "payments", "payments-worker", "risk", "sandbox", "wallet"}
+    assert found.keys() == {span.service for span in paid}
     lines = [line for of_process in found.values() for line in of_process]
     assert {line["trace_id"] for line in lines} == {paid[0].trace_id}
     assert {line["span_id"] for line in lines} <= {span.span_id for span in paid}
@@ -155,9 +200,8 @@ def test_a_reviewed_payment_is_heard_by_the_worker_and_goes_on_in_its_own_trace(
     resolving = new_trace()
     decision = {"resolution": "approve", "note": "Looked at it."}
     admin.post(f"/api/v1/risk/cases/{answer['review']}/resolve", decision, trace=resolving)
-    heard = traced.until(resolving[3:35], lambda spans: any(span.kind == "consumer" for span in spans))
-    same(heard, RESOLVED)
-    gone_on = traced.until(trace_id, lambda spans: any(span.name == "sweep attempt" for span in spans))
+    is_whole(traced, resolving[3:35], RESOLVED)
+    gone_on = traced.until(trace_id, lambda spans: {"sweep attempt", "post_transfer"} <= {span.name for span in spans})
     (begun,) = [span for span in gone_on if span.name == "create_intent"]
     (swept,) = [span for span in gone_on if span.name == "sweep attempt"]
     assert (swept.service, swept.parent_id) == ("payments-worker", begun.span_id), drawn(gone_on)
@@ -247,7 +291,8 @@ def ports(stack: OwnStack) -> dict[str, str]:
 
 
 def test_a_declined_payment_shows_where_it_failed(traced: Traced) -> None:
-    trace_id, answer = pay(traced.payer, DECLINED_CARD)
+    trace_id, answer = followed(traced, DECLINED_CARD)
     assert answer["code"] == "card-declined", answer
-    assert whole(traced.receiver, trace_id), drawn(traced.receiver.trace(trace_id))
-    same(traced.receiver.trace(trace_id), DECLINED)
+    spans = is_whole(traced, trace_id, DECLINED)
+    (failed,) = [span for span in spans if span.failed]
+    assert (failed.service, failed.kind, failed.attributes["error.type"]) == ("gateway", "client", "402")

@@ -108,8 +108,15 @@ def test_no_more_wait_than_the_queue_holds() -> None:
     assert SPANS - QUEUE - 1 <= ends["queue-full"] <= SPANS - QUEUE
 
 
-def test_without_an_endpoint_nothing_is_exported_and_nothing_is_made() -> None:
-    configure_tracing("test", "test", TracingSettings(exporter_otlp_endpoint=None))
+@pytest.mark.parametrize(
+    "off",
+    [
+        TracingSettings(exporter_otlp_endpoint=None),
+        TracingSettings(exporter_otlp_endpoint="http://127.0.0.1:4318", sdk_disabled=True),
+    ],
+)
+def test_without_an_endpoint_nothing_is_exported_and_nothing_is_made(off: TracingSettings) -> None:
+    configure_tracing("test", "test", off)
     before = counted()
     with request_context("req", PARENT), span("work") as made:
         assert made is None

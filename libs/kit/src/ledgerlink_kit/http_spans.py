@@ -25,14 +25,17 @@ def plain_path(path: str) -> str:
 def served(span: Span, method: str, scheme: str, path: str, route: str | None, status: int) -> None:
     """Name the span of a request that was answered; ``route`` is its pattern, if it has one.
 
-    A refusal is no failure of the server; a 5xx is.
+    A refusal is no failure of the server; a 5xx is, and so is no answer at all (``status`` 0).
     """
     described: dict[str, Value] = {
         "http.request.method": method,
-        "http.response.status_code": status,
         "url.path": plain_path(path),
         "url.scheme": scheme,
     }
+    if status:
+        described["http.response.status_code"] = status
+    else:
+        span.fail("not-answered")
     if route is not None:
         span.rename(f"{method} {route}")
         described["http.route"] = route

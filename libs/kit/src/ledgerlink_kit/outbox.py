@@ -36,6 +36,7 @@ from ledgerlink_kit.telemetry import (
     error_type,
     is_recorded,
     new_traceparent,
+    request_context,
     traceparent,
 )
 
@@ -182,8 +183,9 @@ class Relay:
                     parent = spans[row.id].traceparent if row.id in spans else row.traceparent
                     pipe.xadd(self._stream, {"event": _envelope(row, self._service, row.data or told[row.id], parent)})
                 await pipe.execute()
-            for span in spans.values():
-                span.end()
+            for row in rows:
+                if row.id in spans:
+                    _note(row, spans[row.id])
         except (RedisError, OSError) as error:
             for span in spans.values():
                 span.fail(error_type(error))
@@ -289,6 +291,13 @@ def stream_of(service: str) -> str:
 def _entry_order(entry_id: bytes) -> tuple[int, int]:
     milliseconds, _, sequence = entry_id.decode().partition("-")
     return int(milliseconds), int(sequence or 0)
+
+
+def _note(row: Row[Any], span: Span) -> None:
+    """End the span of an event that is published, and log it; without a span a line for each would be too much."""
+    span.end()
+    with request_context(f"event-{row.id}", span.traceparent):
+        structlog.get_logger().info("event_published", type=row.type, event_id=str(row.id))
 
 
 def _envelope(row: Row[Any], service: str, data: str, trace: str) -> bytes:

@@ -88,8 +88,8 @@ def _after(connection: Connection, *_more: object) -> None:
 
 
 def _broke(context: ExceptionContext) -> None:
-    if context.connection is None:
-        return
+    if context.connection is None or context.connection.closed or context.connection.invalidated:
+        return  # its span is lost with it; what broke is what counts
     span: Span | None = context.connection.info.pop(_SPAN, None)
     if span is not None:
         span.fail(_failure(context.original_exception))

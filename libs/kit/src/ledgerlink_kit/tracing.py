@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SHUTDOWN_S: Final = 2.0
 """How long the end of a process waits for spans to leave."""
 ATTRIBUTE_CHARS_MAX: Final = 2_000
+CONVENTIONS: Final = "https://opentelemetry.io/schemas/1.44.0"
+"""The version of the semantic conventions that names and attributes follow."""
 
 _spans = Counter("ledgerlink_spans_total", "Spans of this process, by what became of them", ["outcome"])
 _EXPORTED: Final = _spans.labels("exported")
@@ -49,6 +51,7 @@ class TracingSettings(BaseSettings):
     exporter_otlp_endpoint: str | None = Field(
         default=None, description="OTLP/HTTP collector; none turns tracing off", pattern=r"^https?://"
     )
+    sdk_disabled: bool = Field(default=False, description="Turns tracing off, whatever else is set")
     traces_sampler: Literal[
         "always_on",
         "always_off",
@@ -171,7 +174,7 @@ _provider: dict[str, Any] = {}
 
 def configure_tracing(service: str, environment: str, settings: TracingSettings) -> None:
     """Export spans as ``settings`` say; without an endpoint tracing stays off and its libraries unloaded."""
-    if settings.exporter_otlp_endpoint is None:
+    if settings.exporter_otlp_endpoint is None or settings.sdk_disabled:
         return
     # Loaded only when asked for: the exporter costs about 20 MiB in each process.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
@@ -201,7 +204,7 @@ def trace_to(processor: Any, service: str, environment: str, settings: TracingSe
         span_limits=SpanLimits(max_span_attribute_length=ATTRIBUTE_CHARS_MAX),
     )
     provider.add_span_processor(processor)
-    tracer = provider.get_tracer("ledgerlink")
+    tracer = provider.get_tracer("ledgerlink", schema_url=CONVENTIONS)
     kinds: dict[SpanKind, SdkKind] = {
         "internal": SdkKind.INTERNAL,
         "server": SdkKind.SERVER,
