@@ -56,7 +56,7 @@ async def _post(app: Any, head: list[tuple[bytes, bytes]], body: bytes) -> None:
 
 
 async def _measure(requests: int, waiting: int) -> float:
-    mint, make = TokenMint(), order_texts("uniform", time.time_ns() % 2**31)
+    mint, make = TokenMint(), order_texts("zipf", time.time_ns() % 2**31)
     settings = WalletSettings.model_validate(
         {"environment": "test", "database_url": os.environ["BENCH_DATABASE_URL"], "checkpoint_key": "A" * 43 + "="}
     )
