@@ -22,7 +22,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 ##@ Run LedgerLink
-.PHONY: bootstrap up down status logs reset doctor demo prometheus
+.PHONY: bootstrap up down status logs reset doctor demo trace prometheus
 bootstrap: ## make .venv from requirements.lock (does nothing when it is up to date)
 	@tools/bootstrap.sh
 
@@ -46,6 +46,9 @@ doctor: bootstrap ## say what on this machine stands in the way
 
 demo: bootstrap ## replay a month of real card purchases and prove the books (SIZE=small for a quick one)
 	@$(LEDGERLINK) demo $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
+trace: bootstrap ## make a card payment and show its trace as a tree (ARGS=--declined: a declined one)
+	@$(LEDGERLINK) trace $(ARGS)
 
 prometheus: bootstrap ## run Prometheus over the local stack, at :9090, until Ctrl-C (needs the program)
 	@$(PYTHON_RUN) tools/observability.py serve
@@ -103,7 +106,7 @@ observability-live: bootstrap ## a real Prometheus over the stack: targets, rule
 	@$(PYTHON_RUN) tools/observability.py live
 
 ##@ Measure it
-.PHONY: bench bench-gateway bench-ledger bench-audit bench-drivers
+.PHONY: bench bench-gateway bench-ledger bench-audit bench-drivers bench-tracing
 bench: bootstrap ## all of the following, or BENCH=ledger, with what they find kept in build/bench (QUICK=1)
 	@$(PYTHON_RUN) tools/bench.py $(BENCH) $(if $(QUICK),--quick)
 
@@ -112,6 +115,9 @@ bench-gateway: bootstrap ## CPU per proxied request, beside a plain FastAPI rout
 
 bench-ledger: bootstrap ## transfers a second, beside pgbench in the same run (QUICK=1: three minutes; else half an hour)
 	@$(PYTHON_RUN) bench/ledger/run.py $(if $(QUICK),--quick) $(ARGS)
+
+bench-tracing: bootstrap ## CPU per transfer with tracing off, and on (ARGS="--against CHECKOUT": beside another checkout)
+	@$(PYTHON_RUN) -m bench.tracing.run $(ARGS)
 
 bench-drivers: bootstrap ## asyncpg beside psycopg 3, by the committer's batches (QUICK=1: under three minutes; ARGS=--tried: all ways)
 	@$(PYTHON_RUN) -m bench.drivers.run $(if $(QUICK),--quick) $(ARGS)

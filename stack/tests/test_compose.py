@@ -27,6 +27,7 @@ from ledgerlink_wallet.runtime import WalletSettings
 
 if TYPE_CHECKING:
     from ledgerlink_kit.settings import ServiceSettings
+from ledgerlink_kit.tracing import TracingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 MOUNTED = "/run/secrets/"
@@ -38,9 +39,10 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "risk": RiskSettings,
     "sandbox": SandboxSettings,
 }
-# What only one of the two places sets, and why. Traces have a receiver there. The gateway has an address of its own
-# there. A customer's webhook endpoint on the same machine can be reached from the local stack alone.
-ONLY_IN_COMPOSE = {f"{name.upper()}_OTLP_ENDPOINT" for name in SETTINGS} | {"IDENTITY_TRUSTED_PROXIES"}
+# What only one of the two places sets, and why. The gateway has an address of its own there. A customer's webhook
+# endpoint on the same machine can be reached from the local stack alone.
+ONLY_IN_COMPOSE = {"IDENTITY_TRUSTED_PROXIES"}
+TRACED = {f"OTEL_{field}".upper() for field in TracingSettings.model_fields}
 ONLY_ON_A_LAPTOP = {"PAYMENTS_WEBHOOK_ALLOW_LOOPBACK"}
 SECRET_WORDS = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY\b|API_KEY|DATABASE_URL|REDIS_URL|ADMIN_URL|SERVICE_CLIENTS")
 
@@ -82,6 +84,9 @@ def test_each_process_has_the_settings_of_the_local_stack(name: str, tmp_path: P
     secrets = Secrets.generate(DATABASES, CLIENTS)
     local = set(layout.settings_of(service, Home(tmp_path), secrets, layout.choose_ports({}), {}))
     here = {variable.removesuffix("_FILE") for variable in variables(PROCESSES[name])}
+    # Traces have a receiver there.
+    assert here & TRACED == {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+    here -= TRACED
     prefix = service.prefix
     assert here - local == {variable for variable in ONLY_IN_COMPOSE if variable.startswith(prefix)}
     assert local - here == {variable for variable in ONLY_ON_A_LAPTOP if variable.startswith(prefix)}
@@ -93,7 +98,7 @@ def settings(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Servic
     prefix = str(kind.model_config.get("env_prefix", ""))
     fields = {f"{prefix}{field}".upper() for field in kind.model_fields}
     for variable, value in variables(PROCESSES[name]).items():
-        assert variable.removesuffix("_FILE") in fields, f"{variable} is no setting of {name}"
+        assert variable.removesuffix("_FILE") in fields | TRACED, f"{variable} is no setting of {name}"
         monkeypatch.setenv(variable, value.replace(MOUNTED, f"{folder}/"))
     return kind()
 

@@ -175,3 +175,11 @@ def test_a_proxy_does_not_come_between_our_own_processes(home: Home) -> None:
 
 def test_optimized_python_is_not_passed_on_since_assertions_are_law(home: Home) -> None:
     assert "PYTHONOPTIMIZE" not in environment_of(plan_of(home, PYTHONOPTIMIZE="1"), "wallet")
+
+
+def test_opentelemetrys_settings_reach_every_process_of_ours_and_no_server(home: Home) -> None:
+    plan = plan_of(home, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318", OTEL_TRACES_SAMPLER="always_on")
+    for program in plan.programs:
+        is_ours = program.kind in {"http", "nursery"}
+        assert ("OTEL_EXPORTER_OTLP_ENDPOINT" in program.environment) is is_ours, program.name
+        assert (program.environment.get("OTEL_TRACES_SAMPLER") == "always_on") is is_ours, program.name

@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from exporting.workspace import MADE, REFERENCE, ROOT, SERVICES, CannotExport, load, page, table
 from ledgerlink_kit.settings import ServiceSettings
+from ledgerlink_kit.tracing import TracingSettings
 
 
 def settings_of(service: str) -> type[ServiceSettings]:
@@ -49,12 +50,25 @@ def pages() -> dict[str, str]:
             example.append(f"{'' if field.is_required() else '# '}{variable}={_example(field)}")
         example.append("")
         sections.append(f"## {service}\n\n{table(('variable', 'type', 'default', 'meaning'), rows)}")
+    sections.append(_tracing(example))
     introduction = (
         "Read from the environment at start, checked, frozen. A secret has no default and is printed masked.\n"
         "Each may be given by a file instead: `WALLET_DATABASE_URL_FILE` names what holds `WALLET_DATABASE_URL`."
     )
     text = page("Settings", introduction, "\n\n".join(sections))
     return {f"{REFERENCE}/settings.md": text, ".env.example": "\n".join(example)}
+
+
+def _tracing(example: list[str]) -> str:
+    """The section of the settings that have no service's prefix, and their lines of the example."""
+    rows: list[tuple[str, ...]] = []
+    example.append("# ── every process: traces, by OpenTelemetry's own names ──")
+    for name, field in sorted(TracingSettings.model_fields.items()):
+        variable = f"{TracingSettings.model_config.get('env_prefix', '')}{name}".upper()
+        rows.append((f"`{variable}`", _type(field), _default(field), field.description or ""))
+        example += [f"# {field.description}", f"# {variable}={_example(field)}"]
+    example.append("")
+    return f"## every process\n\n{table(('variable', 'type', 'default', 'meaning'), rows)}"
 
 
 def _type(field: FieldInfo) -> str:

@@ -82,10 +82,20 @@ def _house(job: str) -> tuple[str, tuple[Panel, ...]]:
     """What every process of a service shows of itself."""
     of = f'{{job="{job}"}}'
     ready = (Query(f"min by (role, part) (ledgerlink_ready{of})", "{{role}} {{part}}"),)
+    pools = (
+        Query(f"sum by (role, pool) (ledgerlink_db_pool_in_use{of})", "{{pool}} in use"),
+        Query(f"sum by (role, pool) (ledgerlink_db_pool_limit{of})", "{{pool}} at the most"),
+    )
     return "Processes", (
         Panel("Parts that answer (1) or not (0)", ready),
         Panel("Memory", (Query(f"process_resident_memory_bytes{of}", "{{role}} {{instance}}"),), "bytes"),
         Panel("Cores in use", (Query(f"rate(process_cpu_seconds_total{of}[5m])", "{{role}} {{instance}}"),)),
+        *((Panel("Database connections", pools),) if job != "gateway" else ()),
+        Panel(
+            "Spans a second, by what became of them",
+            (_rate("ledgerlink_spans_total", "role, outcome", job),),
+            meaning="All but `exported` are lost: the collector is away or slow, or takes them not.",
+        ),
     )
 
 

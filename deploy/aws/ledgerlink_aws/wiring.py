@@ -11,7 +11,13 @@ from typing import Final
 
 APP_IMAGE: Final = "ledgerlink/app"
 """Our image's repository in ECR."""
-OTLP: Final = "http://127.0.0.1:4318"
+
+TRACING: Final = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+    # A trace is some forty spans. Whoever wants one whole asks for it by a `traceparent` whose flag says so.
+    "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG": "0.05",
+}
 
 STOP_S: Final = 30
 """How long ECS waits between SIGTERM and SIGKILL: longer than a process may take to finish its work."""
@@ -46,14 +52,13 @@ class Service:
             "PORT": str(self.port),
             "ISSUER": "https://{domain}",
             "IDENTITY_URL": address("identity"),
-            "OTLP_ENDPOINT": OTLP,
             **self.settings,
         }
         if self.worker_port is not None:
             mine["WORKER_PORT"] = str(self.worker_port)
         if self.name in CLIENTS:
             mine["CLIENT_ID"] = self.name
-        named = {f"{self.prefix}{name}": value for name, value in mine.items()}
+        named = {f"{self.prefix}{name}": value for name, value in mine.items()} | TRACING
         # Both drivers read these of libpq's variables: a connection without TLS is not made, and RDS takes none.
         return {**named, "PGSSLMODE": "require"} if self.has_database else named
 

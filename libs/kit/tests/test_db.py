@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import REGISTRY
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ledgerlink_kit.db import Database, Tx, async_url, constraint_name, forbid_network, sync_url
@@ -17,6 +18,18 @@ async def put(tx: Tx, name: str) -> None:
 async def names(db: Database) -> list[str]:
     async with db.reading() as view:
         return list(await view.scalars(sa.text("SELECT id FROM effects ORDER BY id")))
+
+
+async def test_the_pools_gauge_counts_the_connections_that_are_in_use(kit_db: Database) -> None:
+    def in_use() -> float | None:
+        return REGISTRY.get_sample_value("ledgerlink_db_pool_in_use", {"pool": "kit-test"})
+
+    assert in_use() == 0
+    async with kit_db.transaction(), kit_db.reading() as view:
+        await view.execute(sa.text("SELECT 1"))
+        assert in_use() == 2
+    assert in_use() == 0
+    assert REGISTRY.get_sample_value("ledgerlink_db_pool_limit", {"pool": "kit-test"}) == 20
 
 
 async def test_leaving_the_block_commits_and_an_error_rolls_back(kit_db: Database) -> None:

@@ -65,6 +65,7 @@ can be given in the environment, or for good in <home>/stack.env, one NAME=value
   WALLET_REDIS_URL=redis://host:6379/0                 a Redis of your own (give it to all services)
   LEDGERLINK_POSTGRES_PORT, LEDGERLINK_REDIS_PORT      ports of the embedded servers
   LEDGERLINK_SERVER_USER                               account that PostgreSQL runs as when you are root
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318         a collector for the traces of all processes (docs/tracing.md)
   LEDGERLINK_NURSERY=off                               start each service by itself instead of by forking one that
                                                        has the libraries loaded (slower, more memory)
 
@@ -318,6 +319,26 @@ def demo(desk: Desk, arguments: argparse.Namespace) -> int:
     return run(arguments, access, Console())
 
 
+def trace(desk: Desk, arguments: argparse.Namespace) -> int:
+    """Make a card payment and show its trace: every process, statement and event, as a tree with times."""
+    from ledgerlink_stack.traces.command import DEFAULT_ENDPOINT, ENDPOINT, run  # noqa: PLC0415 - it loads protobuf
+
+    if supervisor_runs(desk.home):
+        plan = load_plan(desk.home.plan_file)
+        gateway = plan.program("gateway") if plan else None
+        endpoint = gateway.environment.get(ENDPOINT, "") if gateway else ""
+        if not endpoint:
+            raise Trouble(
+                "The stack was started without traces.",
+                "`ledgerlink down`; then `ledgerlink trace` starts it with them.",
+            )
+    else:
+        endpoint = desk.given.setdefault(ENDPOINT, DEFAULT_ENDPOINT)
+        up(desk, arguments)
+    print(run(choose_ports(desk.given).url("gateway"), endpoint, declined=arguments.declined))
+    return 0
+
+
 def audit(desk: Desk, arguments: argparse.Namespace) -> int:
     """Read the wallet's whole database and say whether the books are whole, or where they are not."""
     from ledgerlink_stack import audit as auditing  # noqa: PLC0415 - only this verb pays for the wallet's queries
@@ -420,6 +441,10 @@ def parser() -> argparse.ArgumentParser:
     )
     replay = verb("demo", demo, "\nRun twice it changes nothing; killed in the middle and run again it goes on.")
     add_arguments(replay)
+    seen = verb(
+        "trace", trace, "\nA stack that is down is started with OTEL_EXPORTER_OTLP_ENDPOINT set (docs/tracing.md)."
+    )
+    seen.add_argument("--declined", action="store_true", help="with a card that is declined")
     _add_ledger_verbs(verb)
     verb("test-servers", serve_tests)
     return result

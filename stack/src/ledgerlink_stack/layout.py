@@ -31,6 +31,7 @@ POSTGRES_PORT, REDIS_PORT = "LEDGERLINK_POSTGRES_PORT", "LEDGERLINK_REDIS_PORT"
 DEFAULT_POSTGRES_PORT, DEFAULT_REDIS_PORT = 25432, 26380
 # A fork of a process that touched macOS's own frameworks may crash there; a direct start is merely slower.
 NURSERY_CHOICE = "LEDGERLINK_NURSERY"
+TELEMETRY_PREFIX = "OTEL_"  # OpenTelemetry's own names: the same settings for all processes
 ADMIN_EMAIL = "admin@ledgerlink.example"
 HIGHEST_PORT = 65535
 
@@ -232,7 +233,7 @@ def build_plan(home: Home, known: Secrets, ports: Ports, given: Mapping[str, str
 
 def base_environment(given: Mapping[str, str]) -> dict[str, str]:
     """Return what every process of ours inherits from the operator's shell; nothing that changes how Python runs it."""
-    kept = {name: value for name, value in given.items() if name in INHERITED}
+    kept = {name: value for name, value in given.items() if name in INHERITED or name.startswith(TELEMETRY_PREFIX)}
     for name in ("NO_PROXY", "no_proxy"):  # a proxy of the company has no business between our own processes
         kept[name] = ",".join(part for part in (given.get(name, ""), LOOPBACK, "localhost") if part)
     kept["PYTHONUNBUFFERED"] = "1"

@@ -21,6 +21,7 @@ from ledgerlink_aws.wiring import (
     BASE64_SUFFIX,
     PARAMETER_SECRETS,
     STOP_S,
+    TRACING,
     Process,
     Service,
     composed,
@@ -39,6 +40,7 @@ from ledgerlink_kit.errors import Unavailable
 from ledgerlink_kit.http_app import DRAIN_S
 from ledgerlink_kit.invariants import watch_invariants
 from ledgerlink_kit.settings import ServiceSettings
+from ledgerlink_kit.tracing import TracingSettings
 from ledgerlink_payments.runtime import Settings as PaymentsSettings
 from ledgerlink_risk.runtime import RiskSettings
 from ledgerlink_sandbox.runtime import Settings as SandboxSettings
@@ -80,7 +82,8 @@ def fields(service: Service) -> dict[str, FieldInfo]:
 @pytest.mark.parametrize("service", EVERY, ids=lambda each: each.name)
 def test_every_variable_is_one_that_the_service_reads(service: Service) -> None:
     given_names = {*service.environment(), *service.secret_variables()} - {"PGSSLMODE"}
-    assert given_names <= fields(service).keys()
+    tracing = {f"OTEL_{name}".upper() for name in TracingSettings.model_fields}
+    assert given_names <= fields(service).keys() | tracing
 
 
 @pytest.mark.parametrize("service", EVERY, ids=lambda each: each.name)
@@ -110,6 +113,7 @@ def test_the_service_accepts_its_settings_as_aws_gives_them(service: Service, mo
         monkeypatch.setenv(name, fill(value, WORDS))
     for name, secret in service.secret_variables().items():
         monkeypatch.setenv(name, secrets[secret])
+    assert TracingSettings().exporter_otlp_endpoint == TRACING["OTEL_EXPORTER_OTLP_ENDPOINT"]
     settings = SETTINGS[service.name]()
     shown = settings.redacted()
     assert settings.environment == "production"

@@ -20,6 +20,8 @@ from joserfc.jwk import KeySet
 
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.errors import Kind, Refused, Unavailable
+from ledgerlink_kit.http_spans import answered, called
+from ledgerlink_kit.telemetry import new_traceparent, traceparent
 
 ALGORITHMS: Final = ("ES256", "Ed25519", "EdDSA", "RS256")
 """What a token may be signed with: asymmetric only, so that a public key can never be mistaken for an HMAC secret."""
@@ -84,9 +86,15 @@ class HttpJwks:
     async def _ask(self) -> None:
         try:
             timeout = aiohttp.ClientTimeout(total=3)
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self._url) as answer:
-                answer.raise_for_status()
-                self._keys = KeySet.import_key_set(await answer.json())
+            with called("GET", self._url, peer="identity") as span:
+                sent = {"traceparent": traceparent() or new_traceparent()}
+                async with (
+                    aiohttp.ClientSession(timeout=timeout) as session,
+                    session.get(self._url, headers=sent) as answer,
+                ):
+                    answered(span, answer.status)
+                    answer.raise_for_status()
+                    self._keys = KeySet.import_key_set(await answer.json())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, JoseError) as error:
             if self._keys is None:
                 raise Unavailable("keys-unavailable", "The issuer's keys cannot be read now; try again.") from error
@@ -250,15 +258,20 @@ def client_credentials(
         try:
             timeout = aiohttp.ClientTimeout(total=5)
             login = aiohttp.BasicAuth(client_id, client_secret)
-            async with (
-                aiohttp.ClientSession(timeout=timeout, auth=login) as session,
-                session.post(
-                    identity_url.rstrip("/") + "/oauth/token", data={"grant_type": "client_credentials"}
-                ) as answer,
-            ):
-                answer.raise_for_status()
-                body = await answer.json()
-                return str(body["access_token"]), float(body["expires_in"])
+            url = identity_url.rstrip("/") + "/oauth/token"
+            with called("POST", url, peer="identity") as span:
+                async with (
+                    aiohttp.ClientSession(timeout=timeout, auth=login) as session,
+                    session.post(
+                        url,
+                        data={"grant_type": "client_credentials"},
+                        headers={"traceparent": traceparent() or new_traceparent()},
+                    ) as answer,
+                ):
+                    answered(span, answer.status)
+                    answer.raise_for_status()
+                    body = await answer.json()
+                    return str(body["access_token"]), float(body["expires_in"])
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
             raise Unavailable("identity-unavailable", "Identity gives no service token now; try again.") from error
 

@@ -6,15 +6,18 @@ asks before each call (law *Transactions* 2).
 
 import asyncio
 import random
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final, TypeVar
 
+from prometheus_client import Gauge
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ledgerlink_kit.errors import Defect, Kind, LedgerLinkError, Refused, Unavailable
 from ledgerlink_kit.limits import (
@@ -23,6 +26,7 @@ from ledgerlink_kit.limits import (
     STATEMENT_TIMEOUT_MS,
     TRANSACTION_TRIES_MAX,
 )
+from ledgerlink_kit.sql_spans import statement_span
 
 Tx = AsyncConnection
 """An open transaction: store functions take it as their first argument."""
@@ -105,6 +109,23 @@ def translate(error: BaseException) -> LedgerLinkError | None:
     return None
 
 
+_in_use = Gauge("ledgerlink_db_pool_in_use", "Database connections that somebody works with", ["pool"])
+_limit = Gauge("ledgerlink_db_pool_limit", "Database connections of the pool at the most", ["pool"])
+
+
+def _count_connections(engine: AsyncEngine, pool_size: int, name: str) -> None:
+    """Show how full the pool is, for as long as ``engine`` lives."""
+    seen = weakref.ref(engine)
+
+    def in_use() -> float:
+        living = seen()
+        pool = living.pool if living is not None else None
+        return pool.checkedout() if isinstance(pool, AsyncAdaptedQueuePool) else 0
+
+    _in_use.labels(name).set_function(in_use)
+    _limit.labels(name).set(pool_size)
+
+
 class Database:
     """A pool of connections to one service's database. It connects on first use."""
 
@@ -128,6 +149,7 @@ class Database:
                 },
             },
         )
+        _count_connections(self.engine, pool_size, application_name)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Tx]:
@@ -149,7 +171,8 @@ class Database:
                     await _roll_back(connection)
                     raise
                 committing = True
-                await transaction.commit()
+                with statement_span("COMMIT", self.engine.url.database or ""):
+                    await transaction.commit()
         except (DBAPIError, PoolTimeoutError, OSError) as error:
             ours = translate(error)
             if ours is None:

@@ -33,17 +33,11 @@ from ledgerlink_kit import problem
 from ledgerlink_kit.auth import Requirement, TokenVerifier, authenticated
 from ledgerlink_kit.errors import Defect, LedgerLinkError
 from ledgerlink_kit.hot import HotApp, HotRoute, body_too_large
+from ledgerlink_kit.http_spans import served
 from ledgerlink_kit.limits import BODY_BYTES_MAX, REQUEST_ID_CHARS_MAX
 from ledgerlink_kit.settings import ServiceSettings
-from ledgerlink_kit.telemetry import (
-    configure_logging,
-    configure_tracing,
-    new_traceparent,
-    request_context,
-    span,
-    stop_tracing,
-    valid_traceparent,
-)
+from ledgerlink_kit.telemetry import Span, configure_logging, entry, new_traceparent, valid_traceparent
+from ledgerlink_kit.tracing import TracingSettings, configure_tracing, stop_tracing
 
 Check = Callable[[], Awaitable[None]]
 
@@ -105,11 +99,21 @@ class _Shell:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         parent = headers.get(b"traceparent", b"").decode("latin-1")
-        with request_context(request, parent if valid_traceparent(parent) else new_traceparent()):
-            await self._serve(scope, receive, send, headers, request)
+        if scope["path"] in _QUIET:
+            parent = new_traceparent()  # whoever watches us asks every few seconds; nobody reads a trace of that
+        elif not valid_traceparent(parent):
+            parent = ""
+        with entry(request, parent, scope["method"], "server") as span:
+            await self._serve(scope, receive, send, headers, request, span)
 
     async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes], request: str
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Mapping[bytes, bytes],
+        request: str,
+        span: Span | None,
     ) -> None:
         started = time.perf_counter()
         status = 500
@@ -123,19 +127,21 @@ class _Shell:
             await send(message)
 
         try:
-            with span(f"{scope['method']} {scope['path']}"):
-                streamed = self._streamed_route(scope) if self._streamed else None
-                refused = self._refuse(scope, headers, streamed)
-                if refused is not None:
-                    await problem.framework_response(refused)(scope, receive, sending)
-                else:
-                    await self._app(scope, receive if streamed else self._bounded(receive), sending)
+            streamed = self._streamed_route(scope) if self._streamed else None
+            refused = self._refuse(scope, headers, streamed)
+            if refused is not None:
+                await problem.framework_response(refused)(scope, receive, sending)
+            else:
+                await self._app(scope, receive if streamed else self._bounded(receive), sending)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever happened, the caller gets a problem
             structlog.get_logger().exception("request_broke", path=scope["path"])
             if not answered:
                 ours = error if isinstance(error, LedgerLinkError) else Defect(str(error))
                 await problem.problem_response(ours)(scope, receive, sending)
         finally:
+            if span is not None:
+                route = getattr(scope.get("route"), "path", None)
+                served(span, scope["method"], scope["scheme"], scope["path"], route, status)
             self._account(scope, status, time.perf_counter() - started)
 
     def _streamed_route(self, scope: Scope) -> StreamedRoute | None:
@@ -385,7 +391,7 @@ def serve(
     X-Forwarded-For when the peer is this machine; the edge, which decides that itself, says no.
     """
     configure_logging(service, level=settings.log_level, log_format=settings.log_format)
-    configure_tracing(service, settings.otlp_endpoint)
+    configure_tracing(service, settings.environment, TracingSettings())
     app = app_factory()
     rest_garbage_collection()
     try:
@@ -439,7 +445,7 @@ def run_worker(
     short. One that ends early, or raises, ends the process with status 1, so that whoever watches it starts it anew.
     """
     configure_logging(f"{service}-worker", level=settings.log_level, log_format=settings.log_format)
-    configure_tracing(f"{service}-worker", settings.otlp_endpoint)
+    configure_tracing(f"{service}-worker", settings.environment, TracingSettings())
     import uvloop  # noqa: PLC0415 - only a process that runs needs it
 
     rest_garbage_collection()

@@ -11,9 +11,10 @@ import orjson
 from ledgerlink_kit.auth import ServiceTokens
 from ledgerlink_kit.db import forbid_network
 from ledgerlink_kit.errors import Refused, Unavailable
+from ledgerlink_kit.http_spans import answered, called
 from ledgerlink_kit.limits import HTTP_CONNECTIONS_MAX, HTTP_TIMEOUT_S
 from ledgerlink_kit.problem import refusal_from_problem
-from ledgerlink_kit.telemetry import new_traceparent, request_id, span, traceparent
+from ledgerlink_kit.telemetry import new_traceparent, request_id, traceparent
 
 _UNAUTHORIZED: Final = 401
 _FIRST_ERROR: Final = 400
@@ -138,12 +139,11 @@ class HttpClient:
         url = self._base_url + path
         if params:
             url += "?" + urlencode(params)
-        with span(f"call {self._name}", method=method, path=path):
+        reply = await self._send(method, url, sent, body, timeout_s or self._timeout_s)
+        if reply.status == _UNAUTHORIZED and self._tokens is not None:
+            # Our token may have been revoked or its key retired; one fresh one decides.
+            self._tokens.forget()
             reply = await self._send(method, url, sent, body, timeout_s or self._timeout_s)
-            if reply.status == _UNAUTHORIZED and self._tokens is not None:
-                # Our token may have been revoked or its key retired; one fresh one decides.
-                self._tokens.forget()
-                reply = await self._send(method, url, sent, body, timeout_s or self._timeout_s)
         return reply
 
     async def call(self, method: str, path: str, **options: Any) -> Any:
@@ -156,13 +156,16 @@ class HttpClient:
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
     ) -> HttpReply:
-        sent = {**headers, "X-Request-ID": request_id(), "traceparent": traceparent() or new_traceparent()}
-        if not sent["X-Request-ID"]:
-            del sent["X-Request-ID"]
+        sent = dict(headers)
+        if request_id():
+            sent["X-Request-ID"] = request_id()
         if self._tokens is not None:
             sent["Authorization"] = f"Bearer {await self._tokens.token()}"
         try:
-            reply = await self._transport.send(method, url, headers=sent, body=body, timeout_s=timeout_s)
+            with called(method, url, peer=self._name) as span:
+                sent["traceparent"] = traceparent() or new_traceparent()
+                reply = await self._transport.send(method, url, headers=sent, body=body, timeout_s=timeout_s)
+                answered(span, reply.status)
         except ConnectionRefusedError as error:
             raise self._away("cannot be reached", unknown=False) from error
         except TimeoutError as error:

@@ -8,6 +8,7 @@ aside as dead, with its error, where an alert and a person find it.
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,7 @@ from ledgerlink_kit.errors import LedgerLinkError, Unavailable
 from ledgerlink_kit.limits import INBOX_BATCH, INBOX_TRIES_MAX
 from ledgerlink_kit.outbox import stream_of
 from ledgerlink_kit.redis_client import RedisClient
-from ledgerlink_kit.telemetry import request_context, span
+from ledgerlink_kit.telemetry import Span, entry, error_type
 
 _BLOCK_MS: Final = 1000
 _AWAY_S: Final = 1.0
@@ -165,14 +166,20 @@ class Consumer:
         if handler is None:
             return True
         log = structlog.get_logger()
-        with request_context(f"event-{envelope.id}", envelope.traceparent):
+        started = time.perf_counter()
+        with entry(f"event-{envelope.id}", envelope.traceparent, f"process {stream}", "consumer") as span:
+            if span is not None:
+                self._describe(span, stream, envelope)
             try:
-                with span(f"handle {envelope.type}"):
-                    await receive(self._db, envelope, handler)
+                await receive(self._db, envelope, handler)
+                ms = round((time.perf_counter() - started) * 1000, 2)
+                log.info("event_handled", type=envelope.type, event_id=str(envelope.id), ms=ms)
             except Unavailable:
                 # The database is away or busy: that says nothing about the event; wait, and count no try.
                 raise
             except Exception as error:
+                if span is not None:
+                    span.fail(error_type(error))
                 tries = await self._tries(stream, entry_id)
                 log.exception("event_failed", type=envelope.type, event_id=str(envelope.id), tries=tries)
                 if tries < INBOX_TRIES_MAX:
@@ -180,6 +187,21 @@ class Consumer:
                 await self._lay_aside(envelope, error)
         _handled.labels(self._service, envelope.type).inc()
         return True
+
+    def _describe(self, span: Span, stream: str, envelope: Envelope) -> None:
+        """Describe the handling of an event by the semantic conventions for messaging and CloudEvents."""
+        span.set(
+            {
+                "messaging.system": "redis",
+                "messaging.operation.name": "xreadgroup",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": stream,
+                "messaging.consumer.group.name": self._service,
+                "messaging.message.id": str(envelope.id),
+                "cloudevents.event_type": envelope.type,
+                "cloudevents.event_subject": envelope.subject,
+            }
+        )
 
     async def _tries(self, stream: str, entry_id: bytes) -> int:
         pending = await self._redis.xpending_range(stream, self._service, entry_id, entry_id, 1)

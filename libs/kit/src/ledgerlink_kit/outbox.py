@@ -28,7 +28,16 @@ from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.limits import OUTBOX_BATCH, OUTBOX_RETENTION_S, STREAM_UNREAD_MAX
 from ledgerlink_kit.redis_client import RedisClient
-from ledgerlink_kit.telemetry import new_traceparent, traceparent
+from ledgerlink_kit.telemetry import (
+    Span,
+    Value,
+    begin,
+    error_type,
+    is_recorded,
+    new_traceparent,
+    request_context,
+    traceparent,
+)
 
 _LEASE_S: Final = 30
 _ROWS_AT_ONCE: Final = 25  # a row may stand for many events, and the worker's other tasks want their turn
@@ -187,10 +196,7 @@ class Relay:
         try:
             for start in range(0, len(rows), _ROWS_AT_ONCE):
                 said = await self._tell(rows[start : start + _ROWS_AT_ONCE])
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for one in said:
-                        pipe.xadd(self._stream, {"event": _envelope(one, self._service)})
-                    await pipe.execute()
+                await self._publish(said)
                 carried += len(said)
         except (RedisError, OSError, LedgerLinkError):
             async with self._db.transaction() as tx:
@@ -200,6 +206,39 @@ class Relay:
             await tx.execute(_MARK, {"seqs": seqs})
         _published.labels(self._service).inc(carried)
         return carried
+
+    async def _publish(self, said: Sequence[Said]) -> None:
+        """Carry events to the stream, in their order."""
+        spans = {one.id: span for one in said if (span := self._span(one)) is not None}
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for one in said:
+                    trace = spans[one.id].traceparent if one.id in spans else one.traceparent
+                    pipe.xadd(self._stream, {"event": _envelope(one, self._service, trace)})
+                await pipe.execute()
+        except (RedisError, OSError) as error:
+            for span in spans.values():
+                span.fail(error_type(error))
+                span.end()
+            raise
+        for one in said:
+            if one.id in spans:
+                _note(one, spans[one.id])
+
+    def _span(self, said: Said) -> Span | None:
+        """Begin the span of an event's publication, by the semantic conventions, if its trace is recorded."""
+        if not is_recorded(said.traceparent):
+            return None
+        described: dict[str, Value] = {
+            "messaging.system": "redis",
+            "messaging.operation.name": "xadd",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": self._stream,
+            "messaging.message.id": str(said.id),
+            "cloudevents.event_type": said.type,
+            "cloudevents.event_subject": said.aggregate,
+        }
+        return begin(f"send {self._stream}", "producer", described, parent=said.traceparent)
 
     async def _tell(self, rows: Sequence[Row[Any]]) -> list[Said]:
         """Give the events that ``rows`` stand for, in their order."""
@@ -292,7 +331,14 @@ def _itself(row: Row[Any]) -> Said:
     return Said(row.id, row.aggregate, row.type, row.version, row.traceparent, row.occurred_at, row.data)
 
 
-def _envelope(said: Said, service: str) -> bytes:
+def _note(said: Said, span: Span) -> None:
+    """End the span of an event that is published, and log it; without a span a line for each would be too much."""
+    span.end()
+    with request_context(f"event-{said.id}", span.traceparent):
+        structlog.get_logger().info("event_published", type=said.type, event_id=str(said.id))
+
+
+def _envelope(said: Said, service: str, trace: str) -> bytes:
     """Write the event in CloudEvents 1.0 terms (JSON format), with the distributed-tracing extension."""
     return orjson.dumps(
         {
@@ -303,7 +349,7 @@ def _envelope(said: Said, service: str) -> bytes:
             "dataversion": said.version,
             "subject": said.aggregate,
             "time": said.occurred_at.isoformat(),
-            "traceparent": said.traceparent,
+            "traceparent": trace,
             "data": orjson.Fragment(said.data),
         }
     )

@@ -78,7 +78,6 @@ class ServiceSettings(BaseSettings):
         default="INFO", description="Least level that is logged"
     )
     log_format: Literal["json", "console"] = Field(default="json", description="Form of the log lines")
-    otlp_endpoint: str | None = Field(default=None, description="OTLP/HTTP collector; none turns tracing off")
 
     @classmethod
     def settings_customise_sources(

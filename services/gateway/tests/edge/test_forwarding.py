@@ -135,7 +135,7 @@ async def test_ids_are_made_where_the_callers_are_missing_or_unsound(stand: Stan
     assert made is not None
     assert re.fullmatch(r"[0-9a-f]{32}", made)
     assert reply.header("x-request-id") == made
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", seen.header("traceparent") or "")
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", seen.header("traceparent") or "")
     assert seen.header("tracestate") is None
 
 

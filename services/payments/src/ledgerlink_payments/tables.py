@@ -39,6 +39,8 @@ def _work() -> tuple[sa.Column[Any], ...]:
         sa.Column("lease_until", _MOMENT),
         sa.Column("lease_token", sa.Uuid),
         sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+        # The trace of the request that made the row, if it is recorded: who takes the work up goes on in it.
+        sa.Column("traceparent", sa.Text),
     )
 
 
@@ -233,6 +235,7 @@ events = sa.Table(
     sa.Column("merchant_id", sa.Uuid),
     sa.Column("created_at", _MOMENT, nullable=False),
     sa.Column("fanned_out_at", _MOMENT),
+    sa.Column("traceparent", sa.Text),
     sa.Index(None, "owner", "created_at", "id"),
     sa.Index(None, "merchant_id", "created_at", "id"),
     sa.Index(None, "created_at", "id"),

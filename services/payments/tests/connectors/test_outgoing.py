@@ -15,6 +15,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ledgerlink_kit.clock import SystemClock
+from ledgerlink_kit.telemetry import request_context
+from ledgerlink_kit.testing.spans import PARENT, recorded_spans
 from ledgerlink_payments.connectors.outgoing import (
     SNIPPET_BYTES,
     AddressRefused,
@@ -67,6 +69,26 @@ async def test_a_message_arrives_with_its_headers_and_body(serve: Serve) -> None
     tried = await send(f"http://localhost:{port}/hook")
     assert heard == [("evt_1", "application/json", b'{"a":1}', f"localhost:{port}")]
     assert (tried.outcome.status, tried.outcome.success, tried.snippet) == (200, True, "thanks  ")
+
+
+async def test_the_span_of_a_message_names_its_host_and_nothing_of_its_path(serve: Serve) -> None:
+    heard: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        heard.append(request.headers["traceparent"])
+        return web.Response(status=410)
+
+    port = await serve(answer)
+    with recorded_spans() as spans, request_context("req", PARENT):
+        await send(f"http://localhost:{port}/hooks/T0/the-secret?token=another")
+    described = spans.attributes("POST")
+    assert described["url.full"] == f"http://localhost:{port}/"
+    assert (described["http.response.status_code"], described["error.type"]) == (410, "410")
+    assert "secret" not in spans.one("POST").to_json()
+    assert "token" not in spans.one("POST").to_json()
+    context = spans.one("POST").context
+    assert context is not None
+    assert heard == [f"{PARENT[:36]}{context.span_id:016x}-01"]
 
 
 @pytest.mark.parametrize(

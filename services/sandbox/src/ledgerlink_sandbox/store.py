@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ledgerlink_kit.db import Tx
 from ledgerlink_kit.ids import TypedId
+from ledgerlink_kit.telemetry import recorded_traceparent
 from ledgerlink_sandbox.domain.authorizations import Authorization, AuthorizationRequest, AuthorizationStatus
 from ledgerlink_sandbox.domain.cards import DeclineCode, PayoutFailure
 from ledgerlink_sandbox.domain.deliveries import copies, held_back
@@ -227,12 +228,16 @@ def _course_of(movement: Refund | Payout) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One event on its way: the row, the wire's id, the exact bytes, and how often it was tried, this time included."""
+    """One event on its way: the row, the wire's id, the exact bytes, and how often it was tried, this time included.
+
+    ``traceparent`` is the trace of the request that it tells of, if that is recorded.
+    """
 
     id: UUID
     message_id: str
     body: bytes
     tries: int
+    traceparent: str | None = None
 
 
 _INSERT_EVENT: Final = insert(events)
@@ -250,6 +255,7 @@ async def record_notice(tx: Tx, notice: Notice, delivery: Delivery, now: datetim
             "next_at": now + held_back(delivery),
             "tries": 0,
             "created_at": now,
+            "traceparent": recorded_traceparent(),
         }
         for _ in range(copies(delivery))
     ]
@@ -269,7 +275,7 @@ _CLAIM: Final = (
     update(events)
     .where(events.c.id.in_(_DUE))
     .values(next_at=bindparam("lease_end"), lease_token=bindparam("token"), tries=events.c.tries + 1)
-    .returning(events.c.id, events.c.message_id, events.c.body, events.c.tries)
+    .returning(events.c.id, events.c.message_id, events.c.body, events.c.tries, events.c.traceparent)
 )
 
 

@@ -127,6 +127,7 @@ events = Table(
     Column("ended_at", _INSTANT),
     Column("ended_how", Text),
     Column("created_at", _INSTANT, nullable=False),
+    Column("traceparent", Text),
     CheckConstraint("ended_how IN ('delivered', 'given_up')", name="end_known"),
     CheckConstraint("(ended_at IS NULL) = (ended_how IS NULL)", name="end_has_moment"),
     # Partial, so that what is delivered costs the sender nothing however long it is kept.

@@ -40,7 +40,7 @@ def order(id_: str, debit: str = "world", credit: str = "merchant:m", amount: in
 
 
 @asynccontextmanager
-async def committing(db: Database, pool: Any = None, **limits: int) -> AsyncGenerator[Committer]:
+async def committing(db: Database, pool: Any = None, **limits: Any) -> AsyncGenerator[Committer]:
     opened = pool or partial(open_pool, db.url, application_name="test", size=2)
     committer = Committer(opened, SystemClock(), Owners(), **limits)
     await committer.start()

@@ -11,7 +11,7 @@ from ledgerlink_kit.auth import Caller, authenticated
 
 router = APIRouter(prefix="/api/v1", tags=["overview"])
 
-_PASSED = frozenset({b"authorization", b"x-request-id", b"traceparent", b"tracestate"})
+_PASSED = frozenset({b"authorization", b"x-request-id", b"tracestate"})
 
 
 @router.get("/overview", responses=problem.responses(429))

@@ -65,6 +65,7 @@ class Upstream:
         self.host = parts.hostname
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self.authority = parts.netloc.encode("ascii")
+        self.origin = f"{parts.scheme}://{parts.netloc}"
         self.breaker = Breaker(rule.breaker)
         self.in_flight = 0
         self._rule = rule

@@ -10,6 +10,8 @@ import orjson
 from ledgerlink_gateway.connectors.http1 import UpstreamSilent
 from ledgerlink_gateway.connectors.upstream import OutRequest, Upstream
 from ledgerlink_gateway.domain.refusals import EdgeRefusal
+from ledgerlink_kit.http_spans import answered, called
+from ledgerlink_kit.telemetry import traceparent
 
 DOCUMENT_BYTES_MAX: Final = 8 * 1024 * 1024
 _OK: Final = 200
@@ -26,6 +28,21 @@ async def get_json(
     upstream: Upstream, target: str, headers: Sequence[tuple[bytes, bytes]], timeout_s: float
 ) -> dict[str, Any]:
     """GET a JSON object within ``timeout_s`` in all. Raises `Missing`."""
+    with called("GET", upstream.origin + target, peer=upstream.name) as span:
+        trace = traceparent()
+        if trace:
+            headers = [*headers, (b"traceparent", trace.encode("ascii"))]
+        status, document = await _document(upstream, target, headers, timeout_s)
+        answered(span, status)
+    if status != _OK or document is None:
+        code = None if document is None else document.get("code")
+        raise Missing(str(code or f"answered-{status}"))
+    return document
+
+
+async def _document(
+    upstream: Upstream, target: str, headers: Sequence[tuple[bytes, bytes]], timeout_s: float
+) -> tuple[int, dict[str, Any] | None]:
     lines = [b"GET %b HTTP/1.1\r\nhost: %b\r\n" % (target.encode("ascii"), upstream.authority)]
     lines += [b"%b: %b\r\n" % pair for pair in headers]
     lines.append(b"accept: application/json\r\n\r\n")
@@ -37,11 +54,7 @@ async def get_json(
         raise Missing("upstream-timeout") from None
     except (UpstreamSilent, EdgeRefusal) as silent:
         raise Missing(silent.reason.code) from None
-    document = _object(body)
-    if status != _OK or document is None:
-        code = None if document is None else document.get("code")
-        raise Missing(str(code or f"answered-{status}"))
-    return document
+    return status, _object(body)
 
 
 async def _get(upstream: Upstream, request: OutRequest, timeout_s: float) -> tuple[int, bytes]:

@@ -51,6 +51,8 @@ class AccessLog:
             "request_id": visit.request_id.decode("ascii"),
             "trace_id": visit.traceparent[3:35].decode("ascii"),
         }
+        if visit.span is not None:
+            fields["span_id"] = visit.traceparent[36:52].decode("ascii")
         if self._log_format == "console":
             structlog.get_logger().info("request", **shown(fields))
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,10 @@ from ledgerlink_gateway.domain.refusals import ClientGone, EdgeRefusal, Reason
 from ledgerlink_gateway.domain.route_table import Route, upstream_path
 from ledgerlink_gateway.edge.bodies import BODY_S_MAX, read_start, refuse_card_data, too_large
 from ledgerlink_gateway.edge.visit import Visit
+from ledgerlink_kit.http_spans import answered, called
+from ledgerlink_kit.telemetry import Span
 
+_UNTRACED: Final[AbstractContextManager[None]] = nullcontext()
 WATCH_AFTER_S: Final = 0.25
 """An exchange that takes longer is watched for the caller's leaving; most are over by then and need no watcher."""
 
@@ -36,13 +40,29 @@ async def forward(visit: Visit, seen: Seen, route: Route, path: str, upstream: U
     """
     query = edges.scope["query_string"]
     has_body = seen.is_chunked or bool(seen.length)
-    head = _head(visit, seen, route, path, upstream, query)
     body, is_whole = await read_start(edges.receive, route) if has_body else (b"", True)
-    if not is_whole:
-        await _forward_stream(visit, seen, route, upstream, edges, head, body)
-        return
-    visit.has_unread_body = False
-    refuse_card_data(route, body, query)
+    if is_whole:
+        visit.has_unread_body = False
+        refuse_card_data(route, body, query)
+    with _traced(visit, route, path, upstream) as span:
+        trace = visit.traceparent if span is None else span.traceparent.encode("ascii")
+        head = _head(visit, seen, route, path, upstream, query, trace)
+        if is_whole:
+            await _forward_whole(visit, seen, route, upstream, edges, head, body)
+        else:
+            await _forward_stream(visit, seen, route, upstream, edges, head, body)
+        answered(span, visit.status)
+
+
+def _traced(visit: Visit, route: Route, path: str, upstream: Upstream) -> AbstractContextManager[Span | None]:
+    if visit.span is None:
+        return _UNTRACED
+    return called(visit.method, upstream.origin + upstream_path(route, path), peer=upstream.name)
+
+
+async def _forward_whole(
+    visit: Visit, seen: Seen, route: Route, upstream: Upstream, edges: Edges, head: bytes, body: bytes
+) -> None:
     if body or visit.method not in IDEMPOTENT_METHODS:
         head += b"content-length: %d\r\n\r\n" % len(body)
     else:
@@ -168,7 +188,7 @@ async def _answer(visit: Visit, exchange: Exchange, edges: Edges, timeout_s: flo
         exchange.abandon()  # does nothing after a whole answer
 
 
-def _head(visit: Visit, seen: Seen, route: Route, path: str, upstream: Upstream, query: bytes) -> bytes:
+def _head(visit: Visit, seen: Seen, route: Route, path: str, upstream: Upstream, query: bytes, trace: bytes) -> bytes:
     """Write the head as it goes to the upstream, up to but without the framing and the blank line."""
     target = upstream_path(route, path).encode("ascii")
     if query:
@@ -179,13 +199,13 @@ def _head(visit: Visit, seen: Seen, route: Route, path: str, upstream: Upstream,
         b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n"
         % (visit.client.encode("ascii"), visit.scheme.encode("ascii")),
         b"x-forwarded-host: %b\r\n" % seen.host if seen.host else b"",
-        b"x-request-id: %b\r\ntraceparent: %b\r\n" % (visit.request_id, visit.traceparent),
+        b"x-request-id: %b\r\ntraceparent: %b\r\n" % (visit.request_id, trace),
     ]
     return b"".join(lines)
 
 
 def _with_trace(visit: Visit, seen: Seen) -> Sequence[tuple[bytes, bytes]] | RawHeaders:
     """Drop the caller's tracestate with its traceparent: alone it means nothing."""
-    if seen.traceparent == visit.traceparent:
+    if seen.traceparent is not None and seen.traceparent[3:35] == visit.traceparent[3:35]:
         return seen.passed
     return [pair for pair in seen.passed if pair[0] != b"tracestate"]

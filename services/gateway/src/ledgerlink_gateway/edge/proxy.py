@@ -7,6 +7,7 @@ the access log as well. Nothing here waits but for the network.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
@@ -46,12 +47,15 @@ from ledgerlink_gateway.edge.forward import Edges, forward
 from ledgerlink_gateway.edge.visit import CLIENT_GONE, Visit
 from ledgerlink_kit.auth import Caller, TokenVerifier, bearer_token
 from ledgerlink_kit.errors import Refused, Unavailable
+from ledgerlink_kit.telemetry import wire_span
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 STRANGER_POLICY: Final = "address"
 """What a request is charged to that is refused before its own policies are known: unknown path, bad token."""
 
+_LIMITS: Final = {"db.system.name": "redis", "db.operation.name": "EVALSHA"}
+_LIMITS_UNTRACED: Final[AbstractContextManager[None]] = nullcontext()
 _REASON_OF_CODE: Final = {
     "token-missing": Reason.TOKEN_MISSING,
     "token-invalid": Reason.TOKEN_INVALID,
@@ -116,6 +120,7 @@ class Edge:
             structlog.get_logger().exception("edge_broke", path=visit.path, error=type(error).__name__)
             await self._refuse(visit, scope, send, _defect())
         finally:
+            visit.end_trace()
             self._log.account(visit, perf_counter() - visit.started)
 
     async def _serve(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,6 +142,8 @@ class Edge:
         if visit.method == "OPTIONS" and await self._preflight(visit, seen, send):
             return
         route = visit.route = self._table.match(path)
+        if route is None or route.upstream != OWN:  # the app of our own routes traces what it answers itself
+            visit.trace(given=visit.traceparent == seen.traceparent)
         if route is None:
             await self._charge_stranger(visit)
             raise EdgeRefusal(Reason.PATH_UNKNOWN, "Nothing is served under this path.")
@@ -183,7 +190,10 @@ class Edge:
         await self._take(visit, [Charge(self._stranger, f"{STRANGER_POLICY}:{visit.client}", 1)])
 
     async def _take(self, visit: Visit, charges: list[Charge]) -> None:
-        verdict = await self._limiter.charge(charges)
+        with _LIMITS_UNTRACED if visit.span is None else wire_span("EVALSHA", "client", _LIMITS) as span:
+            verdict = await self._limiter.charge(charges)
+            if span is not None and verdict.is_local:
+                span.fail("redis-lost")
         visit.limit_headers = limit_headers(verdict)
         if verdict.passes:
             return

@@ -6,6 +6,8 @@ from typing import Final
 
 from ledgerlink_gateway.domain.route_table import Route
 from ledgerlink_kit.auth import Caller
+from ledgerlink_kit.http_spans import served
+from ledgerlink_kit.telemetry import Span, entry, is_tracing, traceparent
 
 CLIENT_GONE: Final = 499
 """The status that the log and the metrics give a request whose caller left before an answer; never sent."""
@@ -27,6 +29,7 @@ class Visit:
         "request_id",
         "route",
         "scheme",
+        "span",
         "started",
         "status",
         "traceparent",
@@ -38,7 +41,8 @@ class Visit:
         self.method = method
         self.path = path
         self.request_id = ids[:32].encode()
-        self.traceparent = f"00-{ids[32:64]}-{ids[64:80]}-01".encode()
+        self.traceparent = f"00-{ids[32:64]}-{ids[64:80]}-00".encode()
+        self.span: Span | None = None
         self.started = time.perf_counter()
         self.route: Route | None = None
         self.caller: Caller | None = None
@@ -50,6 +54,25 @@ class Visit:
         self.has_unread_body = False
         self.is_gone = False
         self.answered_bytes = 0
+
+    def trace(self, *, given: bool) -> None:
+        """Begin the request's span, under the caller's context when it has ``given`` one; nothing without tracing.
+
+        Whatever is done in this task from here on belongs to it. It is not left again: a request has its own task.
+        """
+        if is_tracing():
+            parent = self.traceparent.decode("ascii") if given else ""
+            self.span = entry(self.request_id.decode("ascii"), parent, self.method, "server").__enter__()
+            self.traceparent = traceparent().encode("ascii")
+
+    def end_trace(self) -> None:
+        """End the request's span, if it is recorded."""
+        if self.span is not None:
+            route = None if self.route is None else self.route.prefix
+            served(self.span, self.method, self.scheme, self.path, route, self.status)
+            if self.reason is not None:
+                self.span.set({"ledgerlink.reason": self.reason})
+            self.span.end()
 
     @property
     def is_answered(self) -> bool:

@@ -14,6 +14,7 @@ from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database
 from ledgerlink_kit.errors import LedgerLinkError
 from ledgerlink_kit.ids import uuid7
+from ledgerlink_kit.telemetry import entry, new_traceparent
 from ledgerlink_payments import store, tables
 from ledgerlink_payments.commands import attempts, payouts, refunds
 from ledgerlink_payments.commands.records import LEASE, LeaseLost
@@ -43,19 +44,24 @@ async def sweep(rt: Runtime) -> int:
             due = await store.claim_due(tx, table, token, now, LEASE)
         if due:
             _swept.labels(kind).inc(len(due))
-            await asyncio.gather(*(_one(rt, kind, advance, row, token) for row in due))
+            await asyncio.gather(*(_one(rt, kind, advance, row, token, trace) for row, trace in due))
         taken += len(due)
     return taken
 
 
-async def _one(rt: Runtime, kind: str, advance: Advance, row: UUID, token: UUID) -> None:
-    try:
-        await advance(rt, row, token)
-    except LeaseLost:
-        return
-    except LedgerLinkError as error:
-        # The lease ends by itself and the row is taken up again; its neighbors must not wait for it.
-        structlog.get_logger().warning("row_not_advanced", kind=kind, row=str(row), reason=error.detail)
+async def _one(rt: Runtime, kind: str, advance: Advance, row: UUID, token: UUID, trace: str | None) -> None:
+    with entry(f"{kind}-{row}", trace or new_traceparent(), f"sweep {kind}", "internal") as span:
+        try:
+            await advance(rt, row, token)
+        except LeaseLost:
+            return
+        except LedgerLinkError as error:
+            # The lease ends by itself and the row is taken up again; its neighbors must not wait for it.
+            structlog.get_logger().warning("row_not_advanced", kind=kind, row=str(row), reason=error.detail)
+            if span is not None:
+                span.fail(error.code)
+        else:
+            structlog.get_logger().info("row_advanced", kind=kind, row=str(row))
 
 
 async def _attempt(rt: Runtime, row: UUID, token: UUID) -> None:

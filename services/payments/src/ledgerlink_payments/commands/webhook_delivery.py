@@ -19,6 +19,7 @@ from prometheus_client import Counter
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import Database, Tx
 from ledgerlink_kit.errors import LedgerLinkError
+from ledgerlink_kit.telemetry import Span, entry, new_traceparent
 from ledgerlink_payments.connectors.outgoing import Sender, Try
 from ledgerlink_payments.domain import objects, webhooks
 from ledgerlink_payments.domain.webhooks import DeliveryState, Endpoint, Health, Judgment, Lane
@@ -145,8 +146,34 @@ class Couriers:
         now = self._clock.now()
         body = orjson.dumps(objects.event(str(parcel.event), parcel.type, parcel.object, parcel.created_at))
         headers = webhooks.signed_headers(endpoint.secrets(now), str(parcel.event), now, body, endpoint.seed)
-        attempt = await self._sender.send(endpoint.url, headers, body)
-        await note(self._db, self._clock, endpoint, parcel, attempt, token)
+        parent = parcel.traceparent or new_traceparent()
+        with entry(f"delivery-{parcel.delivery}", parent, "deliver_webhook", "internal") as span:
+            attempt = await self._sender.send(endpoint.url, headers, body)
+            if span is not None:
+                _describe(span, endpoint, parcel, attempt)
+            structlog.get_logger().info(
+                "webhook_tried",
+                endpoint=str(endpoint.id),
+                delivered=str(parcel.event),
+                type=parcel.type,
+                tries=parcel.tries,
+                status=attempt.outcome.status,
+                ms=attempt.duration_ms,
+            )
+            await note(self._db, self._clock, endpoint, parcel, attempt, token)
+
+
+def _describe(span: Span, endpoint: Endpoint, parcel: Parcel, attempt: Try) -> None:
+    span.set(
+        {
+            "ledgerlink.endpoint": str(endpoint.id),
+            "ledgerlink.event": str(parcel.event),
+            "ledgerlink.type": parcel.type,
+            "ledgerlink.tries": parcel.tries,
+        }
+    )
+    if not attempt.outcome.success:
+        span.fail("not-delivered")
 
 
 async def note(db: Database, clock: Clock, endpoint: Endpoint, parcel: Parcel, attempt: Try, token: UUID) -> None:

@@ -21,6 +21,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.db import forbid_network
+from ledgerlink_kit.http_spans import answered, called
+from ledgerlink_kit.telemetry import new_traceparent, traceparent
 from ledgerlink_payments.domain.addresses import literal_address, may_be_called
 from ledgerlink_payments.domain.webhooks import Outcome, read_retry_after
 
@@ -156,10 +158,13 @@ class GuardedSender:
         if literal is not None and not may_be_called(literal, allow_loopback=self._allow_loopback):
             raise AddressRefused(f"{literal} is not a public address")
         sent = {**headers, "Content-Type": "application/json", "User-Agent": USER_AGENT}
-        async with self._open().post(url, data=body, headers=sent, allow_redirects=False) as answer:
-            snippet = await answer.content.read(SNIPPET_BYTES)
-            retry_after = read_retry_after(answer.headers.get("Retry-After"), now)
-            return Outcome(answer.status, None, retry_after), _printable(snippet)
+        with called("POST", url, peer="webhook endpoint", ours=False) as span:
+            sent["traceparent"] = traceparent() or new_traceparent()
+            async with self._open().post(url, data=body, headers=sent, allow_redirects=False) as answer:
+                answered(span, answer.status)
+                snippet = await answer.content.read(SNIPPET_BYTES)
+                retry_after = read_retry_after(answer.headers.get("Retry-After"), now)
+                return Outcome(answer.status, None, retry_after), _printable(snippet)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

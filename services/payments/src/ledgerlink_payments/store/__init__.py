@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from ledgerlink_contracts.ids import AttemptId, EventId, IntentId, MerchantId, PayoutId, RefundId
 from ledgerlink_kit.db import Tx
+from ledgerlink_kit.telemetry import recorded_traceparent
 from ledgerlink_payments import tables
 from ledgerlink_payments.domain.attempts import Attempt, Payout, Refund, Work
 from ledgerlink_payments.domain.intents import Intent
@@ -61,6 +62,11 @@ _SAVE_PAYOUT: Final = _save(tables.payouts)
 _ADD_EVENTS: Final = sa.insert(tables.events)
 
 
+def _traced(values: rows.Values) -> rows.Values:
+    """Add the trace that a new row belongs to."""
+    return {**values, "traceparent": recorded_traceparent()}
+
+
 async def merchant(tx: Tx, merchant_id: MerchantId, *, lock: bool = False) -> Merchant | None:
     """Give a merchant; with ``lock`` others that want to change or pay them out wait."""
     query = _MERCHANT_LOCKED if lock else _MERCHANT
@@ -106,7 +112,7 @@ async def pair(view: Tx, attempt_id: AttemptId) -> tuple[Intent, Attempt] | None
 
 async def add_attempt(tx: Tx, new: Attempt) -> None:
     """Write an attempt."""
-    await tx.execute(_ADD_ATTEMPT, rows.of_attempt(new))
+    await tx.execute(_ADD_ATTEMPT, _traced(rows.of_attempt(new)))
 
 
 async def save_attempt(tx: Tx, changed: Attempt, token: UUID | None) -> bool:
@@ -138,7 +144,7 @@ async def refund(tx: Tx, refund_id: RefundId) -> Refund | None:
 
 async def add_refund(tx: Tx, new: Refund) -> bool:
     """Write a refund; false when the id is there already: the same request came before."""
-    return (await tx.execute(_ADD_REFUND, rows.of_refund(new))).rowcount == 1
+    return (await tx.execute(_ADD_REFUND, _traced(rows.of_refund(new)))).rowcount == 1
 
 
 async def save_refund(tx: Tx, changed: Refund, token: UUID | None) -> bool:
@@ -155,7 +161,7 @@ async def payout(tx: Tx, payout_id: PayoutId) -> Payout | None:
 
 async def add_payout(tx: Tx, new: Payout) -> bool:
     """Write a payout; false when the id is there already, or another one is setting money aside right now."""
-    return (await tx.execute(_ADD_PAYOUT, rows.of_payout(new))).rowcount == 1
+    return (await tx.execute(_ADD_PAYOUT, _traced(rows.of_payout(new)))).rowcount == 1
 
 
 async def save_payout(tx: Tx, changed: Payout, token: UUID | None) -> bool:
@@ -166,8 +172,11 @@ async def save_payout(tx: Tx, changed: Payout, token: UUID | None) -> bool:
 
 async def claim_due(
     tx: Tx, table: Workable, token: UUID, now: datetime, lease: timedelta, only: UUID | None = None
-) -> list[UUID]:
-    """Lease what is due in ``table`` and in nobody's hands; rows that others are claiming are passed over."""
+) -> list[tuple[UUID, str | None]]:
+    """Lease what is due in ``table`` and in nobody's hands; rows that others are claiming are passed over.
+
+    Gives their ids, each with the `traceparent` of the request that made it, if its trace is recorded.
+    """
     due = (
         sa.select(table.c.id)
         .where(table.c.next_action_at <= now, sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= now))
@@ -181,9 +190,9 @@ async def claim_due(
         sa.update(table)
         .where(table.c.id.in_(due.scalar_subquery()))
         .values(lease_token=token, lease_until=now + lease, tries=table.c.tries + 1)
-        .returning(table.c.id)
+        .returning(table.c.id, table.c.traceparent)
     )
-    return list((await tx.execute(query)).scalars())
+    return [(row.id, row.traceparent) for row in await tx.execute(query)]
 
 
 async def unfinished(view: Tx, table: Workable) -> tuple[int, datetime | None]:
@@ -237,6 +246,7 @@ async def add_events(tx: Tx, told: Sequence[tuple[str, dict[str, Any], str, Merc
             "owner": owner,
             "merchant_id": merchant_id.uuid if merchant_id else None,
             "created_at": now,
+            "traceparent": recorded_traceparent(),
         }
         for kind, thing, owner, merchant_id in told
     ]

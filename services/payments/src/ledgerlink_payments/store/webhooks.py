@@ -161,6 +161,7 @@ class Parcel:
     type: str
     object: dict[str, Any]
     created_at: datetime
+    traceparent: str | None = None
 
 
 _RIPE: Final = sa.text("""
@@ -199,12 +200,18 @@ async def claim(
         .where(_deliveries.c.id.in_(due), events.c.id == _deliveries.c.event_id)
         .values(next_at=lease_end, lease_token=token, tries=_deliveries.c.tries + 1)
         .returning(
-            _deliveries.c.id, _deliveries.c.tries, events.c.id, events.c.type, events.c.object, events.c.created_at
+            _deliveries.c.id,
+            _deliveries.c.tries,
+            events.c.id,
+            events.c.type,
+            events.c.object,
+            events.c.created_at,
+            events.c.traceparent,
         )
     )
     parcels = [
-        Parcel(delivery, tries, EventId(event), kind, thing, created_at)
-        for delivery, tries, event, kind, thing, created_at in (await tx.execute(statement)).all()
+        Parcel(delivery, tries, EventId(event), kind, thing, created_at, trace)
+        for delivery, tries, event, kind, thing, created_at, trace in (await tx.execute(statement)).all()
     ]
     if row is None or not parcels:
         return None

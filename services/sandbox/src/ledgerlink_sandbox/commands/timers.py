@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from ledgerlink_kit.db import Tx
 from ledgerlink_kit.errors import Defect
+from ledgerlink_kit.telemetry import entry, new_traceparent
 from ledgerlink_sandbox import store
 from ledgerlink_sandbox.domain import authorizations as law
 from ledgerlink_sandbox.domain import movements, notices
@@ -91,8 +92,10 @@ async def send_due(runtime: Runtime) -> int:
     gate = asyncio.Semaphore(SEND_AT_ONCE)
 
     async def send(letter: Letter) -> str | None:
+        parent = letter.traceparent or new_traceparent()
         async with gate:
-            return await runtime.listener.tell(letter.message_id, letter.body, runtime.clock.now())
+            with entry(letter.message_id, parent, "send_event", "internal"):
+                return await runtime.listener.tell(letter.message_id, letter.body, runtime.clock.now())
 
     failures = await asyncio.gather(*(send(letter) for letter in letters))
     await _note(runtime, letters, failures, token)

@@ -7,6 +7,8 @@ import aiohttp
 from standardwebhooks import Webhook
 
 from ledgerlink_kit.db import forbid_network
+from ledgerlink_kit.http_spans import answered, called
+from ledgerlink_kit.telemetry import new_traceparent, traceparent
 
 TIMEOUT_S: Final = 10.0
 CONNECTIONS_MAX: Final = 16
@@ -44,8 +46,11 @@ class WebhookListener:
             "webhook-signature": self._webhook.sign(message_id, now, body.decode()),
         }
         try:
-            async with self._open().post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
-                return None if 200 <= answer.status < 300 else f"answered {answer.status}"
+            with called("POST", self._url, peer="listener") as span:
+                headers["traceparent"] = traceparent() or new_traceparent()
+                async with self._open().post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+                    answered(span, answer.status)
+                    return None if 200 <= answer.status < 300 else f"answered {answer.status}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return type(error).__name__
 

@@ -14,7 +14,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import asyncpg
 import structlog
@@ -24,11 +24,21 @@ from prometheus_client import Gauge, Histogram
 from ledgerlink_kit.clock import Clock
 from ledgerlink_kit.errors import Defect, LedgerLinkError, Unavailable
 from ledgerlink_kit.limits import TRANSACTION_TRIES_MAX
-from ledgerlink_kit.telemetry import new_traceparent, request_id, span, traceparent
+from ledgerlink_kit.sql_spans import Watched, statement_span
+from ledgerlink_kit.telemetry import (
+    Span,
+    new_traceparent,
+    recorded_traceparent,
+    request_id,
+    shared_span,
+    span,
+    traceparent,
+)
 from ledgerlink_wallet.commands import batch
 from ledgerlink_wallet.commands.batch import Asked
 from ledgerlink_wallet.domain.orders import Command
 from ledgerlink_wallet.runtime import Answer, Owners
+from ledgerlink_wallet.store import Tx
 
 POSTINGS_PER_BATCH_MAX: Final = 5_000
 """Postings in one commit; a batch ends before the command that would pass it."""
@@ -82,6 +92,7 @@ class _Waiting(NamedTuple):
 
     asked: Sequence[Asked]
     told: "asyncio.Future[Sequence[Told]]"
+    span: Span | None
 
 
 class Committer:
@@ -95,8 +106,13 @@ class Committer:
         *,
         queue_max: int = 10_000,
         batch_max: int = 1_000,
+        database: str = "wallet",
     ) -> None:
-        """Commit over the pool of ``open_pool``; at most ``queue_max`` commands wait, ``batch_max`` share a commit."""
+        """Commit over the pool of ``open_pool``; at most ``queue_max`` commands wait, ``batch_max`` share a commit.
+
+        ``database`` is how spans name it.
+        """
+        self._database = database
         self._open_pool = open_pool
         self._pool: asyncpg.Pool | None = None
         self._clock = clock
@@ -150,15 +166,17 @@ class Committer:
         """
         if self._stopping or (self._queued and self._queued + len(commands) > self._queue_max):
             raise Unavailable("ledger-busy", f"{self._queued} commands wait already; try again in a moment.")
-        request, trace = request_id(), traceparent() or new_traceparent()
-        waiting = [
-            _Waiting([Asked(command, request, trace) for command in lot], asyncio.get_running_loop().create_future())
-            for lot in self._lots(commands)
-        ]
-        self._queue.extend(waiting)
-        self._queued += len(commands)
-        self._news.set()
-        return [told for each in waiting for told in await each.told]
+        with span("await commit", commands=len(commands)) as waits:
+            request, trace = request_id(), traceparent() or new_traceparent()
+            told = asyncio.get_running_loop().create_future
+            waiting = [
+                _Waiting([Asked(command, request, trace) for command in lot], told(), waits)
+                for lot in self._lots(commands)
+            ]
+            self._queue.extend(waiting)
+            self._queued += len(commands)
+            self._news.set()
+            return [told for each in waiting for told in await each.told]
 
     def _lots(self, commands: Sequence[Command]) -> list[list[Command]]:
         """Cut ``commands`` into what one commit holds each."""
@@ -199,7 +217,8 @@ class Committer:
     async def _commit(self, waiting: Sequence[_Waiting]) -> None:
         asked = [one for each in waiting for one in each.asked]
         _batch_size.observe(len(asked))
-        with _commit_seconds.time(), span("commit batch", commands=len(asked)):
+        spans = [each.span for each in waiting if each.span is not None]
+        with _commit_seconds.time(), shared_span("commit batch", spans, commands=len(asked)):
             told = await self._carried_out(asked)
         _count(asked, told)
         start = 0
@@ -229,7 +248,7 @@ class Committer:
         conflicts = 0
         unknown = False
         while True:
-            trial = _Trial()
+            trial = _Trial(self._database)
             try:
                 async with self._pool.acquire() as connection:
                     return await trial.run(connection, asked, self._owners, self._seen, self._clock)
@@ -261,8 +280,9 @@ class Committer:
 class _Trial:
     """One run of a batch; ``committing`` tells afterwards whether its commit was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: str) -> None:
         self.committing = False
+        self._database = database
 
     async def run(
         self,
@@ -274,15 +294,17 @@ class _Trial:
     ) -> list[Answer]:
         transaction = connection.transaction()
         await transaction.start()
+        tx: Tx = connection if recorded_traceparent() is None else cast(Tx, Watched(connection, self._database))
         try:
-            done = await batch.run(connection, asked, owners, seen, clock)
+            done = await batch.run(tx, asked, owners, seen, clock)
         except BaseException:
             # When the connection is gone the transaction is gone with it; what made us roll back is the news.
             with suppress(*_AWAY):
                 await transaction.rollback()
             raise
         self.committing = True
-        await transaction.commit()
+        with statement_span("COMMIT", self._database):
+            await transaction.commit()
         seen.keep(done.accounts)
         return done.answers
 
