@@ -210,7 +210,9 @@ def test_a_reviewed_payment_is_heard_by_the_worker_and_goes_on_in_its_own_trace(
         for span in gone_on
         if span.parent_id == swept.span_id and "service.peer.name" in span.attributes
     }
-    assert called - {"identity"} == {"sandbox", "wallet"}, drawn(gone_on)  # identity, for the worker's first token
+    assert called - {"identity"} == {"risk", "sandbox", "wallet"}, drawn(
+        gone_on
+    )  # identity, for the worker's first token
 
 
 def test_no_span_holds_a_secret_a_token_a_card_number_or_an_address(traced: Traced, paid: list[SeenSpan]) -> None:

@@ -221,7 +221,7 @@ async def test_an_event_goes_on_in_the_trace_of_its_effect(kit_db: Database, red
         if len(heard) == 2:
             raise ValueError(SECRETS[0])
 
-    relay = Relay(kit_db, redis, service="test", clock=CLOCK)
+    relay = Relay(kit_db, redis, service="test", clock=CLOCK, readers=("listener",))
     consumer = Consumer(kit_db, redis, service="listener", streams=["test"], handlers={Happened.event_type: handle})
     for trace in (PARENT, PARENT, new_traceparent()):
         with request_context("req", trace):

@@ -130,6 +130,7 @@ attempts = sa.Table(
     sa.Column("posted", sa.Boolean, nullable=False),
     sa.Column("reference", sa.Text),
     sa.Column("case_id", sa.Text),
+    # Written by releases before 0.2 only; it goes when none of them can be running.
     sa.Column("resolution", sa.Text),
     sa.Column("degraded", sa.Boolean, nullable=False),
     sa.Column("error", JSONB(none_as_null=True)),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ledgerlink_contracts.ids import AttemptId
 from ledgerlink_contracts.risk.models import Resolution, ResolveOrder, SourceKind, Verdict
 from ledgerlink_kit.ids import uuid7
 from ledgerlink_kit.inbox import Envelope, receive
@@ -77,6 +78,25 @@ async def test_a_review_that_ends_in_a_refusal_declines_the_payment(house: Any) 
     assert (await house.attempt()).state == "declined"
     _verdict(house, Verdict.APPROVE)
     assert (await house.confirm(intent["id"], str(house.purse)))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("answer", [None, Resolution.DECLINE])
+async def test_an_event_that_says_what_nobody_decided_approves_nothing(house: Any, answer: Resolution | None) -> None:
+    _verdict(house, Verdict.REVIEW)
+    await house.pay(1000)
+    if answer is not None:
+        await _resolve(house, answer, tell=False)
+    now, attempt = house.clock.now(), await house.attempt()
+    data = {
+        "case": attempt.case_id,
+        "decision": "dec_" + "0" * 26,
+        "subject": str(AttemptId(attempt.id)),
+        "resolution": "approve",
+    }
+    await _hear(house, Envelope(uuid7(now), "risk.case.resolved", 1, "risk", "x", now, "", data))
+    await house.sweep_all(1)
+    assert (await house.attempt()).state == ("in_review" if answer is None else "declined")
+    assert await house.owed() == 0
 
 
 async def test_an_answer_whose_event_was_lost_is_asked_for(house: Any) -> None:

@@ -88,17 +88,15 @@ async def _decide(rt: Runtime, pair: Pair, *, fresh: bool) -> Pair:
 
 
 async def _review(rt: Runtime, pair: Pair) -> Pair:
+    """Ask risk what a person has answered; an event that says so is only the reason to ask (ADR 41)."""
     intent, attempt = pair
-    resolution = attempt.resolution
-    if resolution is None:
-        try:
-            found = (await rt.risk.decision(decision_id(attempt.id))).resolution
-        except (Unavailable, Refused):
-            found = None
-        resolution = found.value if found else None
-    if resolution == Resolution.APPROVE:
+    try:
+        resolution = (await rt.risk.decision(decision_id(attempt.id))).resolution
+    except (Unavailable, Refused):
+        resolution = None
+    if resolution is Resolution.APPROVE:
         return intent, attempt.moved(AttemptVerb.APPROVE)
-    if resolution == Resolution.DECLINE:
+    if resolution is Resolution.DECLINE:
         return outcomes.refused(intent, attempt)
     return intent, replace(attempt, work=Work(due_at=rt.clock.now() + REVIEW_POLL, tries=attempt.work.tries))
 

@@ -25,6 +25,10 @@ from ledgerlink_payments.runtime import Runtime
 _ENDED: Final = tuple(
     state.value for state in (AttemptState.CAPTURED, AttemptState.VOIDED, AttemptState.DECLINED, AttemptState.FAILED)
 )
+# Before a review is written its answer can be there already.
+_NOT_IN_REVIEW: Final = tuple(
+    state.value for state in AttemptState if state not in {AttemptState.CREATED, AttemptState.IN_REVIEW}
+)
 _ABOUT: Final[dict[Subject, tuple[type[TypedId], store.Workable, tuple[str, ...]]]] = {
     Subject.AUTHORIZATION: (AttemptId, tables.attempts, _ENDED),
     Subject.REFUND: (RefundId, tables.refunds, ("failed",)),
@@ -73,11 +77,11 @@ async def _wake(tx: Tx, rt: Runtime, event: ProviderEvent) -> str:
 
 
 async def hear_review(rt: Runtime, tx: Tx, envelope: Envelope) -> None:
-    """Note a person's answer on the attempt that waits for it (`risk.case.resolved`)."""
+    """Wake the attempt that waits for a person's answer (`risk.case.resolved`); risk is asked what the answer is."""
     resolved = CaseResolved.model_validate(envelope.data)
     try:
         attempt = AttemptId.parse(resolved.subject)
     except Refused:
         return  # somebody else's case: not every decision is about an attempt of ours
-    if not await store.resolve_review(tx, attempt, resolved.resolution.value, rt.clock.now()):
+    if await store.wake(tx, tables.attempts, attempt.uuid, _NOT_IN_REVIEW, rt.clock.now()) != "woke":
         structlog.get_logger().info("review_without_attempt", subject=resolved.subject)

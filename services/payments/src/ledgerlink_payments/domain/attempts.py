@@ -70,9 +70,9 @@ class Attempt:
     """One try of an intent through one connector.
 
     ``operation`` is the step last begun and ``operations`` how many have begun, so that each has its own key.
-    ``operation_minor`` is what the step is about: the amount to authorize or to capture. ``resolution`` is the person's
-    answer to a review. ``error`` is Stripe's error object of a decline. ``begun_by`` derives from the Idempotency-Key
-    of the request that began the step, so that the same request finds its own work again.
+    ``operation_minor`` is what the step is about: the amount to authorize or to capture. ``error`` is Stripe's error
+    object of a decline. ``begun_by`` derives from the Idempotency-Key of the request that began the step, so that the
+    same request finds its own work again.
     """
 
     id: AttemptId
@@ -91,7 +91,6 @@ class Attempt:
     posted: bool = False
     reference: str | None = None
     case: str | None = None
-    resolution: str | None = None
     degraded: bool = False
     error: Mapping[str, Any] | None = None
     begun_by: UUID | None = None

@@ -121,21 +121,6 @@ async def save_attempt(tx: Tx, changed: Attempt, token: UUID | None) -> bool:
     return (await tx.execute(_SAVE_ATTEMPT, {**held, **rows.changes_of_attempt(changed)})).rowcount == 1
 
 
-async def resolve_review(tx: Tx, attempt_id: AttemptId, resolution: str, now: datetime) -> bool:
-    """Note a person's answer on the attempt that waits for it, or will; false when there is none.
-
-    The row becomes due only if nobody works on it: whoever does will see the answer when the work is written.
-    """
-    table = tables.attempts
-    waiting = [AttemptState.CREATED.value, AttemptState.IN_REVIEW.value]
-    query = (
-        sa.update(table)
-        .where(table.c.id == attempt_id.uuid, table.c.state.in_(waiting), table.c.resolution.is_(None))
-        .values(resolution=resolution, next_action_at=sa.func.least(table.c.next_action_at, now))
-    )
-    return (await tx.execute(query)).rowcount == 1
-
-
 async def refund(tx: Tx, refund_id: RefundId) -> Refund | None:
     """Give a refund and lock it; its intent is locked before it."""
     row = (await tx.execute(_REFUND_LOCKED, {"row_id": refund_id.uuid})).one_or_none()

@@ -151,7 +151,6 @@ def attempt(row: Row[Any]) -> Attempt:
         posted=row.posted,
         reference=row.reference,
         case=row.case_id,
-        resolution=row.resolution,
         degraded=row.degraded,
         error=row.error,
         begun_by=row.begun_by,
@@ -160,7 +159,7 @@ def attempt(row: Row[Any]) -> Attempt:
 
 
 def changes_of_attempt(attempt: Attempt) -> Values:
-    """Write what can change of an attempt, but for `resolution`, which only a review's end writes."""
+    """Write what can change of an attempt."""
     return {
         "state": attempt.state.value,
         "operation": attempt.operation.value,
