@@ -85,8 +85,8 @@ SERVICE_SCOPES: Final[Mapping[str, frozenset[Permission]]] = MappingProxyType(
                 Permission.RISK_DECIDE,
             }
         ),
-        "risk": frozenset({Permission.LEDGER_WRITE}),
-        "wallet": frozenset({Permission.RISK_DECIDE}),
+        "risk": frozenset(),
+        "wallet": frozenset(),
         "gateway": frozenset(),
     }
 )
