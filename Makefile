@@ -138,15 +138,15 @@ docs-external: bootstrap ## ask every outside address that the documents name (n
 
 .PHONY: docs-bootstrap
 docs-bootstrap: bootstrap
-	@tools/site/bootstrap.sh
+	@$(PYTHON_RUN) tools/apart.py install tools/site
 
 docs-lock: bootstrap ## resolve tools/site/requirements.in again
-	@tools/site/lock.sh
+	@$(PYTHON_RUN) tools/apart.py lock tools/site
 
 ##@ Put it on AWS
 .PHONY: aws-bootstrap aws-synth aws-lint aws-test aws-rollout aws-deploy aws-lock
 aws-bootstrap: bootstrap ## make deploy/aws/.venv from its own lock
-	@deploy/aws/bootstrap.sh
+	@$(PYTHON_RUN) tools/apart.py install deploy/aws
 
 aws-synth: aws-bootstrap ## write the CloudFormation templates, and let cdk-nag judge them (offline; a minute)
 	@deploy/aws/.venv/bin/python deploy/aws/app.py $(ARGS)
@@ -164,7 +164,7 @@ aws-deploy: aws-bootstrap ## verify a published release, copy it to ECR, roll it
 	@deploy/aws/.venv/bin/python deploy/aws/deploy.py
 
 aws-lock: bootstrap ## resolve deploy/aws/requirements.in again
-	@deploy/aws/lock.sh
+	@$(PYTHON_RUN) tools/apart.py lock deploy/aws
 
 ##@ Tell it
 .PHONY: diagrams slides
@@ -192,7 +192,7 @@ audit-dependencies: bootstrap ## ask PyPI's vulnerability database about every l
 	@$(PYTHON_RUN) tools/supply.py audit
 
 supply-lock: bootstrap ## resolve tools/supply/requirements.in again
-	@$(PYTHON_RUN) tools/supply.py lock
+	@$(PYTHON_RUN) tools/apart.py lock tools/supply
 
 ##@ Keep it
 .PHONY: fix export lock lint-workflows rehearse clean

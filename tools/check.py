@@ -26,10 +26,6 @@ SCRIPTS = (
     "deploy/image/install.sh",
     "deploy/image/ledgerlink",
     "deploy/compose/redis-answers",
-    "deploy/aws/bootstrap.sh",
-    "deploy/aws/lock.sh",
-    "tools/site/bootstrap.sh",
-    "tools/site/lock.sh",
 )
 # Distributions that are used without being imported, or imported as part of another: deptry cannot see either.
 USED_UNSEEN = {

@@ -4,7 +4,6 @@
 ``python tools/supply.py audit``  ask the vulnerability database of PyPI about every locked package (needs a network)
 ``python tools/supply.py scan``   let Grype look at the image: Debian's packages, ours, the interpreter; fails on a
                                   vulnerability rated high or critical for which there is a fix
-``python tools/supply.py lock``   resolve tools/supply/requirements.in again
 
 cyclonedx-bom and pip-audit stand in an environment of their own, from a lock of their own: nobody who works on
 LedgerLink needs them, and they are no part of what they judge.
@@ -20,48 +19,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import apart
+
 ROOT = Path(__file__).resolve().parent.parent
-UV = str(ROOT / ".venv" / "bin" / "uv")
-HOME = ROOT / "tools" / "supply"
-LOCK = HOME / "requirements.lock"
+HOME: Final = ROOT / "tools" / "supply"
 BOMS = ROOT / "build" / "sbom"
-LOCKS: Final = (
-    "requirements.lock",
-    "deploy/aws/requirements.lock",
-    "tools/site/requirements.lock",
-    "tools/supply/requirements.lock",
-)
+LOCKS: Final = ("requirements.lock", *(f"{folder}/requirements.lock" for folder in apart.FOLDERS))
 IMAGE: Final = "ledgerlink:local"
 GRYPE: Final = (
     "the CI brings it by anchore/scan-action; elsewhere install it by its own manual, or name it: GRYPE=/path/to/grype"
 )
-HEADER: Final = "# What lists and audits our dependencies, with hashes. Written by `make supply-lock`; do not edit."
 
 
 def tool(name: str) -> str:
     """A program of the environment in tools/supply, which is made first when it is missing or older than its lock."""
-    venv = HOME / ".venv"
-    stamp = venv / ".ledgerlink-stamp"
-    if not stamp.exists() or stamp.read_text() != LOCK.read_text():
-        print(f"supply: making an environment from {LOCK.relative_to(ROOT)}", flush=True)
-        subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)], check=True)
-        environment = {**os.environ, "VIRTUAL_ENV": str(venv)}
-        subprocess.run([UV, "pip", "sync", "--quiet", "--require-hashes", str(LOCK)], env=environment, check=True)
-        stamp.write_text(LOCK.read_text())
-    return str(venv / "bin" / name)
-
-
-def lock() -> int:
-    """Resolve again: hashes of every wheel, no address."""
-    command = [UV, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
-    command += ["--no-header", "--no-annotate", str(HOME / "requirements.in")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stderr)
-        return 1
-    lines = [line for line in done.stdout.splitlines() if line and not line.startswith(("#", "--"))]
-    LOCK.write_text("\n".join([HEADER, *lines, ""]))
-    return 0
+    return str(apart.install(HOME) / name)
 
 
 def sbom() -> int:
@@ -127,11 +99,11 @@ def scan(known: Mapping[str, str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what was asked for; the exit code says whether all is well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["sbom", "audit", "scan", "lock"])
+    parser.add_argument("verb", choices=["sbom", "audit", "scan"])
     verb = parser.parse_args(arguments).verb
     if verb == "scan":
         return scan(os.environ)
-    return {"sbom": sbom, "audit": audit, "lock": lock}[verb]()
+    return {"sbom": sbom, "audit": audit}[verb]()
 
 
 if __name__ == "__main__":

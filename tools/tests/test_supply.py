@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from supply import LOCK, LOCKS, ROOT, grype_command, scan, unlisted
+from supply import HOME, LOCKS, ROOT, grype_command, scan, unlisted
 
 LOCKED = """# a comment with 1==2
 alpha==1.0 \\
@@ -59,7 +59,7 @@ def test_every_lock_of_the_repository_is_audited() -> None:
 
 
 def test_the_lock_of_these_tools_has_hashes_and_no_address() -> None:
-    text = LOCK.read_text()
+    text = (HOME / "requirements.lock").read_text()
     assert "://" not in text
     assert all(f"{name}==" in text for name in ("cyclonedx-bom", "pip-audit"))
     assert text.count("--hash=sha256:") > text.count("==")
