@@ -184,6 +184,18 @@ async def test_a_row_that_stands_for_many_says_each_in_its_place_again_after_a_f
     assert hearing.heard == list(range(160))
 
 
+async def test_a_row_that_stands_for_others_never_goes_out_itself(kit_db: Database, redis: Any) -> None:
+    async def none_of(_: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[UUID, list[Said]]:
+        return {row.id: [] for row in rows}
+
+    async with kit_db.transaction() as tx:
+        await record(tx, Crowd(first=0), aggregate="crowd_0", now=CLOCK.now())
+    tellers = {Crowd.event_type: none_of}
+    telling = Relay(kit_db, redis, service="test", clock=CLOCK, readers=(), tellers=tellers)
+    assert await telling.run_once() == 0
+    assert await redis.xlen(stream_of("test")) == 0
+
+
 async def test_an_event_whose_handler_keeps_failing_is_laid_aside_with_its_error(kit_db: Database, redis: Any) -> None:
     await say(kit_db, 1)
     await relay(kit_db, redis).run_once()

@@ -248,7 +248,7 @@ class Relay:
             if wanted:
                 async with self._db.reading() as view:
                     told |= await teller(view, wanted)
-        return [one for row in rows for one in told.get(row.id) or (_itself(row),)]
+        return [one for row in rows for one in (told[row.id] if row.type in self._tellers else (_itself(row),))]
 
     async def _notice_loss(self) -> None:
         """Compare Redis's marker with ours; when it is another memory, mark what it may have lost as unsaid."""
