@@ -19,15 +19,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from ledgerlink_stack import checks, logs, processes, report, throwaway
-from ledgerlink_stack.accounts import server_account
 from ledgerlink_stack.demo.options import Access, add_arguments
-from ledgerlink_stack.home import Home, load_secrets, note_shown, read_settings, supervisor_runs, trouble_with_files
+from ledgerlink_stack.desk import Desk
+from ledgerlink_stack.home import load_secrets, note_shown, supervisor_runs, trouble_with_files
 from ledgerlink_stack.layout import (
     ADMIN_EMAIL,
     CLIENTS,
     DATABASES,
     SERVICES,
-    build_plan,
     choose_ports,
     scrape_targets,
     settings_of,
@@ -71,29 +70,6 @@ can be given in the environment, or for good in <home>/stack.env, one NAME=value
 
 Exit codes: 0 done, 1 something on this machine is in the way (one sentence says what), 2 wrong usage.
 """
-
-
-class Desk:
-    """What every verb is given: the home, the operator's environment, and where to print."""
-
-    def __init__(self, environment: Mapping[str, str], folder: Path, console: Console) -> None:
-        """Find the home and read its settings; the environment wins over the file."""
-        self.home = Home.find(environment, folder)
-        self.console = console
-        self.given: dict[str, str] = {**read_settings(self.home), **environment}
-        self.account = server_account(self.given)
-
-    def plan(self) -> tuple[Plan, Secrets, Ports]:
-        """Return what is to run, creating home and secrets when they are not there yet."""
-        self.home.create()
-        known = load_secrets(self.home, DATABASES, CLIENTS)
-        ports = choose_ports(self.given)
-        with trouble_with_files(self.home.path):
-            return build_plan(self.home, known, ports, self.given, self.account), known, ports
-
-    def say(self, text: str) -> None:
-        """Print one line."""
-        self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def up(desk: Desk, _arguments: argparse.Namespace) -> int:
