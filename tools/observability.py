@@ -23,8 +23,7 @@ from observing.panels import DASHBOARDS
 from observing.rules import FOLDER, ROOT
 
 from ledgerlink_stack.home import Home, read_settings
-from ledgerlink_stack.layout import POSTGRES_PORT, REDIS_PORT, SERVICES, choose_ports, scrape_targets
-from ledgerlink_stack.ports import quiet_port
+from ledgerlink_stack.layout import choose_ports, quiet_ports, scrape_targets
 
 LEDGERLINK = str(ROOT / ".venv" / "bin" / "ledgerlink")
 INSTALL = "it comes with Debian's and Ubuntu's package `prometheus` (apt-get install prometheus)"
@@ -46,13 +45,7 @@ def check() -> int:
 
 def own_stack(folder: str) -> dict[str, str]:
     """The environment of a stack of our own: its home is ``folder``, its ports are free, nobody's data is touched."""
-    dice = random.Random()  # noqa: S311 - ports are no secrets
-    names = [POSTGRES_PORT, REDIS_PORT, *(f"{service.prefix}PORT" for service in SERVICES)]
-    names += [f"{service.prefix}WORKER_PORT" for service in SERVICES if service.worker_port is not None]
-    ports: set[int] = set()
-    while len(ports) < len(names):
-        ports.add(quiet_port(dice))
-    chosen = {name: str(port) for name, port in zip(names, sorted(ports), strict=True)}
+    chosen = quiet_ports(random.Random())  # noqa: S311 - ports are no secrets
     # The balances are checked every five seconds, so that a broken one is found, and a mended one seen, while we wait.
     return {**os.environ, **chosen, "LEDGERLINK_HOME": folder, "WALLET_BALANCES_EVERY_S": "5"}
 

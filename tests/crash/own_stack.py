@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from ledgerlink_stack.home import Home, Secrets, load_secrets
-from ledgerlink_stack.layout import ADMIN_EMAIL, CLIENTS, DATABASES, POSTGRES_PORT, REDIS_PORT, SERVICES
+from ledgerlink_stack.layout import ADMIN_EMAIL, CLIENTS, DATABASES, quiet_ports
 from ledgerlink_stack.plan import load_plan
-from ledgerlink_stack.ports import LOOPBACK, quiet_port
+from ledgerlink_stack.ports import LOOPBACK
 from ledgerlink_stack.processes import recorded
 from ledgerlink_stack.state import StackState, load_state
 
@@ -120,13 +120,7 @@ def start(folder: Path, **settings: str) -> OwnStack:
     """Start a stack in `folder` with `settings`, on ports that nobody has and that no client will be lent."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEDGERLINK_")}
     environment["LEDGERLINK_HOME"] = str(folder / "home")
-    dice = random.Random()
-    for variable in (POSTGRES_PORT, REDIS_PORT):
-        environment[variable] = str(quiet_port(dice))
-    for service in SERVICES:
-        environment[f"{service.prefix}PORT"] = str(quiet_port(dice))
-        if service.worker_port is not None:
-            environment[f"{service.prefix}WORKER_PORT"] = str(quiet_port(dice))
+    environment |= quiet_ports(random.Random())
     # The load comes from one address; the limits are proven elsewhere.
     environment["GATEWAY_LIMIT_SCALE"] = "10000"
     environment |= settings

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from ledgerlink_stack import postgres, redis
 from ledgerlink_stack.child import clean_environment
 from ledgerlink_stack.plan import INHERITED, MARK, NURSERY, Plan, Program
-from ledgerlink_stack.ports import LOOPBACK
+from ledgerlink_stack.ports import LOOPBACK, quiet_port
 from ledgerlink_stack.trouble import Trouble
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Mapping
 
     from ledgerlink_stack.accounts import Account
@@ -102,6 +103,16 @@ def choose_ports(given: Mapping[str, str]) -> Ports:
         postgres=named["postgres"][1],
         redis=named["redis"][1],
     )
+
+
+def quiet_ports(dice: random.Random) -> dict[str, str]:
+    """Return a free port for each process of a stack of one's own, all different, by the setting that names it."""
+    names = [POSTGRES_PORT, REDIS_PORT, *(f"{service.prefix}PORT" for service in SERVICES)]
+    names += [f"{service.prefix}WORKER_PORT" for service in SERVICES if service.worker_port is not None]
+    chosen: set[int] = set()
+    while len(chosen) < len(names):
+        chosen.add(quiet_port(dice))
+    return {name: str(port) for name, port in zip(names, sorted(chosen), strict=True)}
 
 
 def scrape_targets(ports: Ports) -> list[dict[str, object]]:
